@@ -1,0 +1,1 @@
+//! Log files of background tasks that can be trusted.
