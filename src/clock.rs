@@ -1,0 +1,167 @@
+//! The only place that asks for the time, and the default timestamp.
+
+use std::{
+    cell::Cell,
+    fmt,
+    sync::OnceLock,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use tracing_subscriber::fmt::{format::Writer, time::FormatTime};
+
+/// The time of day.
+pub(crate) fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// A time that never goes back, for durations.
+pub(crate) fn instant() -> Instant {
+    Instant::now()
+}
+
+/// Milliseconds since the first call in this process, for limits on how often something is done.
+pub(crate) fn uptime_millis() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(instant).elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The default timer: UTC in whole seconds, `2026-01-01T12:00:00`.
+///
+/// The text is made once a second on each thread. A clock set before the year 0 or after 9999 shows the first
+/// or last second of that range.
+///
+/// ```
+/// use tracing_subscriber::fmt::{format::Writer, time::FormatTime};
+///
+/// let mut text = String::new();
+/// tracing_tasklog::UtcSeconds.format_time(&mut Writer::new(&mut text))?;
+/// assert_eq!(text.len(), "2026-01-01T12:00:00".len());
+/// # Ok::<(), std::fmt::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UtcSeconds;
+
+/// A timestamp's text: `2026-01-01T12:00:00`.
+type Stamp = [u8; 19];
+
+thread_local! {
+    /// The last second that this thread rendered. Without a destructor, so it can be had even while the thread ends.
+    static LAST: Cell<(i64, Stamp)> = const { Cell::new((0, *b"1970-01-01T00:00:00")) };
+}
+
+impl FormatTime for UtcSeconds {
+    fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
+        let (_, stamp) = LAST.with(|last| {
+            let second = unix_seconds(now());
+            if last.get().0 != second {
+                last.set((second, render(second)));
+            }
+            last.get()
+        });
+        // The text is ASCII.
+        w.write_str(str::from_utf8(&stamp).unwrap_or_default())
+    }
+}
+
+/// Whole seconds since 1970, rounded down.
+fn unix_seconds(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        Err(before) => {
+            let before = before.duration();
+            let seconds = i64::try_from(before.as_secs()).unwrap_or(i64::MAX);
+            -seconds - i64::from(before.subsec_nanos() > 0)
+        }
+    }
+}
+
+/// Renders a second since 1970 in UTC, from the years 0 to 9999.
+fn render(second: i64) -> Stamp {
+    const FIRST: i64 = -62_167_219_200; // 0000-01-01T00:00:00
+    const LAST: i64 = 253_402_300_799; // 9999-12-31T23:59:59
+    let second = second.clamp(FIRST, LAST);
+    let (year, month, day) = civil_from_days(second.div_euclid(86_400));
+    let of_day = second.rem_euclid(86_400);
+    let mut stamp = *b"0000-00-00T00:00:00";
+    put(&mut stamp[0..4], year);
+    put(&mut stamp[5..7], month);
+    put(&mut stamp[8..10], day);
+    put(&mut stamp[11..13], of_day / 3600);
+    put(&mut stamp[14..16], of_day / 60 % 60);
+    put(&mut stamp[17..19], of_day % 60);
+    stamp
+}
+
+/// Writes a number that is not negative, right-aligned, over the zeros in `digits`.
+fn put(digits: &mut [u8], mut number: i64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+/// Year, month and day of a day since 1970-01-01 in the proleptic Gregorian calendar.
+///
+/// The algorithm counts in eras of 400 years that begin on 1 March, so that a leap day is the last of its year:
+/// <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>.
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let of_era = days.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn shown(second: i64) -> String {
+        String::from_utf8(render(second).to_vec()).expect("ASCII")
+    }
+
+    #[test]
+    fn seconds_are_rendered_as_date_does() {
+        // `date -u -d @N +%FT%T`
+        for (second, text) in [
+            (0, "1970-01-01T00:00:00"),
+            (951_782_399, "2000-02-28T23:59:59"),
+            (951_782_400, "2000-02-29T00:00:00"),
+            (1_767_268_800, "2026-01-01T12:00:00"),
+            (4_107_542_399, "2100-02-28T23:59:59"),
+            (4_107_542_400, "2100-03-01T00:00:00"),
+            (-1, "1969-12-31T23:59:59"),
+            (i64::MIN, "0000-01-01T00:00:00"),
+            (i64::MAX, "9999-12-31T23:59:59"),
+        ] {
+            assert_eq!(shown(second), text);
+        }
+    }
+
+    #[test]
+    fn days_follow_each_other() {
+        let mut last = civil_from_days(-800_000);
+        for day in -799_999..800_000 {
+            let next = civil_from_days(day);
+            let (year, month, of_month) = last;
+            let follows = next == (year, month, of_month + 1)
+                || (next == (year, month + 1, 1) && of_month >= 28)
+                || (next == (year + 1, 1, 1) && (month, of_month) == (12, 31));
+            assert!(follows, "{next:?} after {last:?}");
+            last = next;
+        }
+    }
+
+    #[test]
+    fn a_time_before_1970_is_rounded_down() {
+        assert_eq!(unix_seconds(UNIX_EPOCH - Duration::from_millis(1)), -1);
+        assert_eq!(unix_seconds(UNIX_EPOCH + Duration::from_millis(1999)), 1);
+    }
+}

@@ -1,0 +1,122 @@
+//! Errors: one opaque type for what can fail while things are set up, and the one way out, to stderr, for what
+//! fails while nobody can be told.
+
+use std::{
+    error, fmt,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use crate::clock;
+
+/// What went wrong while something was set up: it names the input and what to do about it.
+///
+/// The cause, if there is one, is the [`source`](error::Error::source) and is not printed by `Display`.
+/// Converts into an [`io::Error`] of the cause's kind.
+///
+/// ```
+/// let error = tracing_tasklog::parse_level("loud").unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "\"loud\" is no level: expected one of off, error, warn (or warning), info, debug, trace"
+/// );
+/// ```
+pub struct Error(Box<Kind>);
+
+#[derive(Debug)]
+enum Kind {
+    /// A text or number that can't be used as it is.
+    Invalid { what: String },
+    /// A file system call that failed.
+    Io { action: &'static str, path: PathBuf, cause: io::Error },
+}
+
+impl Error {
+    pub(crate) fn invalid(what: impl Into<String>) -> Self {
+        Error(Box::new(Kind::Invalid { what: what.into() }))
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Path, cause: io::Error) -> Self {
+        Error(Box::new(Kind::Io { action, path: path.to_owned(), cause }))
+    }
+
+    /// Returns the path that the error is about, if it is about one.
+    pub fn path(&self) -> Option<&Path> {
+        match &*self.0 {
+            Kind::Io { path, .. } => Some(path),
+            Kind::Invalid { .. } => None,
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Kind::Invalid { what } => f.write_str(what),
+            Kind::Io { action, path, .. } => write!(f, "could not {action} {}", path.display()),
+        }
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match &*self.0 {
+            Kind::Io { cause, .. } => Some(cause),
+            Kind::Invalid { .. } => None,
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match &*error.0 {
+            Kind::Io { cause, .. } => cause.kind(),
+            Kind::Invalid { .. } => io::ErrorKind::InvalidInput,
+        };
+        io::Error::new(kind, error)
+    }
+}
+
+/// What can go wrong while nobody is there to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// A writer returned an error for a line.
+    Write,
+    /// A writer, timer or value panicked.
+    Panic,
+    /// A file could not be rotated.
+    Rotation,
+    /// `task.status` was none of the three.
+    Status,
+    /// The exit hook could not be had.
+    ExitHook,
+}
+
+/// How often one kind of trouble is told at most; [`Trouble::Status`] is told once.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+
+/// Tells stderr about trouble, one line for each kind every 10 s.
+pub(crate) fn report(trouble: Trouble, what: fmt::Arguments<'_>) {
+    /// For each kind when it was told last: milliseconds of the process's own time, plus 1; 0 for never.
+    static TOLD: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
+    let told = &TOLD[trouble as usize];
+    let now = clock::uptime_millis() + 1;
+    let last = told.load(Ordering::Relaxed);
+    let too_soon =
+        last != 0 && (trouble == Trouble::Status || now.saturating_sub(last) < TOLD_EVERY.as_millis() as u64);
+    // Whoever wins the exchange tells it; the others would tell the same.
+    if too_soon || told.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        return;
+    }
+    let line = format!("tracing-tasklog: {what}\n");
+    // stderr is the last resort: if it fails, there is nobody left to tell.
+    let _ = io::stderr().write_all(line.as_bytes());
+}

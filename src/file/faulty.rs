@@ -1,0 +1,101 @@
+//! A file system whose n-th call fails: the seam through which tests see every way a writer can be let down.
+
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{AppendFile, FileSystem, Opened, RealFileSystem};
+
+/// What happens to the call that fails.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// It returns this error and does nothing.
+    Error(io::ErrorKind),
+    /// A write takes half of the bytes; other calls return `Interrupted`.
+    Short,
+    /// A write takes half of the bytes and the next one fails with `StorageFull`, as on a real full disk.
+    ShortThenFull,
+}
+
+/// The real file system, but for `times` calls from the n-th on (counted from 1), which fail.
+#[derive(Clone, Debug)]
+pub(crate) struct FaultyFileSystem {
+    calls: Arc<AtomicU64>,
+    from: u64,
+    times: u64,
+    fault: Fault,
+}
+
+impl FaultyFileSystem {
+    /// Returns a file system whose `from`-th call fails, and those after it up to `times` in all.
+    pub(crate) fn new(from: u64, times: u64, fault: Fault) -> Self {
+        FaultyFileSystem { calls: Arc::default(), from, times, fault }
+    }
+
+    /// Returns how many calls were made.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// Counts a call. Returns how the call that is due now fails, and whether it is the first that does.
+    fn fault(&self) -> Option<(Fault, bool)> {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        let fails = (self.from..self.from.saturating_add(self.times)).contains(&call);
+        fails.then_some((self.fault, call == self.from))
+    }
+
+    fn fail(&self) -> io::Result<()> {
+        match self.fault() {
+            None => Ok(()),
+            Some((Fault::Error(kind), _)) => Err(kind.into()),
+            Some((Fault::Short, _)) => Err(io::ErrorKind::Interrupted.into()),
+            Some((Fault::ShortThenFull, _)) => Err(io::ErrorKind::StorageFull.into()),
+        }
+    }
+}
+
+impl FileSystem for FaultyFileSystem {
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.fail()?;
+        RealFileSystem.create_dir_all(path)
+    }
+
+    fn open(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
+        self.fail()?;
+        let opened = RealFileSystem.open(path, mode)?;
+        Ok(Opened { file: Box::new(FaultyFile { file: opened.file, files: self.clone() }), ..opened })
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.fail()?;
+        RealFileSystem.rename(from, to)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        RealFileSystem.exists(path)
+    }
+}
+
+#[derive(Debug)]
+struct FaultyFile {
+    file: Box<dyn AppendFile>,
+    files: FaultyFileSystem,
+}
+
+impl AppendFile for FaultyFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.files.fault() {
+            None => self.file.append(bytes),
+            Some((Fault::Error(kind), _)) => Err(kind.into()),
+            Some((Fault::ShortThenFull, false)) => Err(io::ErrorKind::StorageFull.into()),
+            Some((Fault::Short | Fault::ShortThenFull, _)) => {
+                self.file.append(&bytes[..bytes.len().div_ceil(2)])
+            }
+        }
+    }
+}

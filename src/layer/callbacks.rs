@@ -1,0 +1,124 @@
+//! The callbacks of the layer: each finds the task in question and passes the rest on.
+
+use std::{sync::Arc, thread};
+
+use tracing::{
+    Event, Subscriber,
+    span::{Attributes, Id, Record},
+};
+use tracing_subscriber::{
+    Layer,
+    fmt::{MakeWriter, time::FormatTime},
+    layer::Context,
+    registry::LookupSpan,
+};
+
+use super::{TaskLayer, unwinding};
+use crate::{
+    current,
+    line::{Draft, NO_TASK, push_prefix},
+    sink::buffer,
+    task::{Task, TaskExtension, task_of},
+    visit::{Reserved, SpanFields, declares_task, is_err_shaped},
+};
+
+impl<S, W, T> Layer<S> for TaskLayer<W, T>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    T: FormatTime + Send + Sync + 'static,
+{
+    fn on_new_span(&self, attrs: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
+        if !declares_task(attrs.metadata()) {
+            return;
+        }
+        let Some(span) = ctx.span(id) else { return };
+        let task = task_of(&span).unwrap_or_else(|| {
+            let mut reserved = Reserved::default();
+            attrs.record(&mut reserved); // user code: nothing of the span is borrowed
+            let task = Task::new(attrs.metadata(), reserved);
+            span.extensions_mut().replace(TaskExtension(Arc::clone(&task)));
+            task
+        });
+        let entry = self.entry(&task);
+        if self.output.options.span_fields {
+            entry.set_fields(SpanFields::of(|visitor| attrs.record(visitor)));
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
+        let Some(task) = ctx.span(id).as_ref().and_then(task_of) else { return };
+        let mut reserved = Reserved::default();
+        values.record(&mut reserved); // user code: nothing of the span is borrowed
+        let (retry, status, has_id) = (reserved.retry, reserved.status, reserved.id.is_some());
+        task.identity().identify(reserved);
+        let entry = self.entry(&task);
+        if self.output.options.span_fields {
+            entry.set_fields(SpanFields::of(|visitor| values.record(visitor)));
+        }
+        if has_id && task.identity().was_entered() {
+            entry.begin();
+        }
+        if let Some(number) = retry {
+            entry.retry(number);
+        }
+        if let Some(status) = status {
+            entry.say(status, None);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
+        let meta = event.metadata();
+        if is_err_shaped(meta) {
+            self.note_err(event, &ctx); // before the level: a failure counts even where its line is left out
+        }
+        if *meta.level() > self.output.options.min_level {
+            return;
+        }
+        #[cfg(feature = "tracing-log")]
+        let normalized = super::event::log_metadata(event);
+        #[cfg(feature = "tracing-log")]
+        let meta = normalized.as_ref().unwrap_or(meta);
+
+        let mut buf = buffer::take();
+        let entry = self.push_tag(event, &ctx, &mut buf);
+        if buf.is_empty() {
+            if !self.output.options.untagged {
+                return buffer::give_back(buf);
+            }
+            push_prefix(&mut buf, NO_TASK, meta.target());
+        }
+        self.write_event(event, meta, Draft::new(buf), entry.as_deref());
+    }
+
+    fn on_enter(&self, id: &Id, ctx: Context<'_, S>) {
+        if thread::panicking() {
+            unwinding::entered(self.mark.id(), id);
+        }
+        if current::is_remembered(self.mark.id(), id.into_u64()) {
+            return; // the task has begun, or there is none
+        }
+        if let Some(task) = ctx.span(id).as_ref().and_then(task_of) {
+            task.identity().set_entered();
+            if task.identity().is_task() {
+                self.entry(&task).begin();
+            }
+        }
+    }
+
+    fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
+        let panicking = thread::panicking();
+        if !unwinding::exited(self.mark.id(), id) && panicking {
+            // A panic that began inside the span leaves it: only exits of the task's own span count.
+            if let Some(task) = ctx.span(id).as_ref().and_then(task_of) {
+                self.entry(&task).panicked();
+            }
+        }
+    }
+
+    fn on_close(&self, id: Id, ctx: Context<'_, S>) {
+        if let Some(task) = ctx.span(&id).as_ref().and_then(task_of) {
+            self.entry(&task).close(None);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The way of an event: find the tag, make the line, hand it over.
+
+use std::{fmt::Write as _, process, sync::Arc};
+
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::{
+    fmt::{MakeWriter, time::FormatTime},
+    layer::Context,
+    registry::LookupSpan,
+};
+
+use super::TaskLayer;
+use crate::{
+    current,
+    line::{Draft, NO_TASK, Status},
+    sink::{Sink, buffer},
+    task::{Entry, Task, epoch, task_of},
+    visit::{EventText, SpanFields},
+};
+
+impl<W, T> TaskLayer<W, T>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    T: FormatTime + Send + Sync + 'static,
+{
+    /// Returns what this layer keeps of a task.
+    pub(super) fn entry(&self, task: &Task) -> Arc<Entry> {
+        task.entry(&self.mark, || Arc::clone(&self.output) as Arc<dyn Sink>)
+    }
+
+    /// Appends the prefix of the task that the event is in, begun; nothing outside any task.
+    ///
+    /// Nearly every event is in the span that the last one of its thread was in. Returns the task's entry where
+    /// the line will need more of it than the prefix.
+    pub(super) fn push_tag<S>(
+        &self,
+        event: &Event<'_>,
+        ctx: &Context<'_, S>,
+        out: &mut String,
+    ) -> Option<Arc<Entry>>
+    where
+        S: Subscriber + for<'s> LookupSpan<'s>,
+    {
+        let needs_entry = self.output.options.span_fields;
+        let current =
+            event.is_contextual().then(|| ctx.current_span().id().map(|id| id.into_u64())).flatten();
+        let layer = self.mark.id();
+        if !needs_entry && current.is_some_and(|span| current::recall(layer, span, out)) {
+            return None;
+        }
+        let epoch = epoch();
+        let entry = self.innermost(event, ctx);
+        if let Some(entry) = &entry {
+            entry.begin();
+            out.push_str(entry.prefix());
+        }
+        if let Some(span) = current {
+            current::remember(layer, span, epoch, entry.as_ref().map(|entry| entry.prefix()));
+        }
+        entry.filter(|_| needs_entry)
+    }
+
+    /// Returns this layer's entry of the innermost task that the event is in, as far as its filter shows it spans.
+    fn innermost<S>(&self, event: &Event<'_>, ctx: &Context<'_, S>) -> Option<Arc<Entry>>
+    where
+        S: Subscriber + for<'s> LookupSpan<'s>,
+    {
+        let tasks = ctx.event_span(event)?.scope().filter_map(|span| task_of(&span));
+        tasks
+            .map(|task| (task.identity().is_task(), task))
+            .find(|(is_task, _)| *is_task)
+            .map(|(_, task)| self.entry(&task))
+    }
+
+    /// Notes the failure that `#[instrument(err)]` on the task's own span tells: an event on that very span, from the
+    /// same place in the source, with nothing but the error.
+    pub(super) fn note_err<S>(&self, event: &Event<'_>, ctx: &Context<'_, S>)
+    where
+        S: Subscriber + for<'s> LookupSpan<'s>,
+    {
+        let Some(task) = ctx.event_span(event).as_ref().and_then(task_of) else { return };
+        let (own, meta) = (task.identity().meta(), event.metadata());
+        if (own.file(), own.line()) == (meta.file(), meta.line()) {
+            let error = SpanFields::of(|visitor| event.record(visitor)).pop().map(|(_, text)| text);
+            self.entry(&task).say(Status::Failed, error);
+        }
+    }
+
+    /// Makes the line of an event, whose prefix is there, and hands it over.
+    pub(super) fn write_event(
+        &self,
+        event: &Event<'_>,
+        meta: &Metadata<'_>,
+        mut draft: Draft,
+        entry: Option<&Entry>,
+    ) {
+        let options = &self.output.options;
+        let has_target = options.target && draft.id() != NO_TASK;
+        self.output.push_stamp(&mut draft);
+        if options.level {
+            draft.level(*meta.level());
+        }
+        if has_target {
+            draft.target(meta.target());
+        }
+        let (text, start) = draft.text();
+        EventText::push(text, start, |visitor| event.record(visitor));
+        if let Some(entry) = entry {
+            entry.push_fields(text, start);
+        }
+        if options.process {
+            let space = if text.len() > start { " " } else { "" };
+            // A String takes any text: the result can't be an error.
+            let _ = write!(text, "{space}pid={}", process::id());
+        }
+        self.output.write(meta, &draft.finish(options.max_line));
+        buffer::give_back(draft.into_buf());
+    }
+}
+
+/// Returns what a record of the `log` crate was before it became an event.
+#[cfg(feature = "tracing-log")]
+pub(super) fn log_metadata<'e>(event: &'e Event<'_>) -> Option<Metadata<'e>> {
+    use tracing_log::NormalizeEvent as _;
+
+    // All such events share one target. The comparison spares all others a look at their callsite.
+    if event.metadata().target() == "log" { event.normalized_metadata() } else { None }
+}

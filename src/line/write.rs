@@ -1,0 +1,267 @@
+//! A line on its way out: the parts are pushed in the order of the grammar, then escaped and cut in one go.
+
+use std::fmt::{self, Write as _};
+
+use super::{
+    Status,
+    escape::{Place, escape_into, is_suspicious, poses_as_lifecycle},
+};
+
+/// A line being written, in a buffer that is used again and again.
+///
+/// The parts come in the order of the grammar: prefix, timestamp, level, target, text. Where each of them
+/// begins is kept, so that [`Draft::finish`] can look at all of them in one scan and, in the rare case that it
+/// finds something, escape each after its own rule.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    buf: String,
+    /// Where the timer's text begins: right after the prefix.
+    stamp: usize,
+    /// Where the timer's text ends; without one equal to `stamp`.
+    stamp_end: usize,
+    /// Where the target begins; equal to `text` without one, else `text` is behind its `: `.
+    target: usize,
+    /// Where the text begins.
+    text: usize,
+}
+
+impl Draft {
+    /// Begins a line in `buf`, which holds the prefix and nothing else.
+    pub(crate) fn new(buf: String) -> Self {
+        let stamp = buf.len();
+        Draft { buf, stamp, stamp_end: stamp, target: stamp, text: stamp }
+    }
+
+    /// Returns the id that the prefix shows.
+    pub(crate) fn id(&self) -> &str {
+        self.buf[1..self.stamp].split(']').next().unwrap_or_default()
+    }
+
+    /// Returns the buffer, for the timer: what is appended before [`Draft::end_stamp`] is the timestamp.
+    pub(crate) fn stamp(&mut self) -> &mut String {
+        &mut self.buf
+    }
+
+    /// Ends the timestamp. Nothing is put behind one that is empty.
+    pub(crate) fn end_stamp(&mut self) {
+        self.stamp_end = self.buf.len();
+        if self.stamp_end > self.stamp {
+            self.buf.push(' ');
+        }
+        self.target = self.buf.len();
+        self.text = self.target;
+    }
+
+    /// Pushes the level of a log line.
+    pub(crate) fn level(&mut self, level: tracing::Level) {
+        self.buf.push_str(level.as_str());
+        self.buf.push(' ');
+        self.target = self.buf.len();
+        self.text = self.target;
+    }
+
+    /// Pushes the target of a log line.
+    pub(crate) fn target(&mut self, target: &str) {
+        self.buf.push_str(target);
+        self.buf.push_str(": ");
+        self.text = self.buf.len();
+    }
+
+    /// Returns the buffer and where in it the text begins, for those who append the text.
+    pub(crate) fn text(&mut self) -> (&mut String, usize) {
+        (&mut self.buf, self.text)
+    }
+
+    /// Escapes and cuts a log line, ends it, and returns it with what was cut: 0 bytes for nearly every line.
+    pub(crate) fn finish(&mut self, max_line: usize) -> Finished<'_> {
+        if self.needs_escapes() {
+            self.escape();
+        }
+        let cut = if self.buf.len() < max_line { 0 } else { self.cut(max_line) };
+        self.buf.push('\n');
+        Finished { bytes: self.buf.as_bytes(), cut }
+    }
+
+    fn needs_escapes(&self) -> bool {
+        is_suspicious(&self.buf.as_bytes()[self.stamp..])
+            || poses_as_lifecycle(&self.buf[self.text..])
+            || poses_as_lifecycle(&self.buf[self.stamp..self.stamp_end])
+            || (self.text > self.target && {
+                let target = &self.buf[self.target..self.text - 2];
+                poses_as_lifecycle(target) || target.contains(": ")
+            })
+    }
+
+    /// Escapes timestamp, target and text, each after its own rule: the rare way.
+    fn escape(&mut self) {
+        let raw = self.buf.split_off(self.stamp);
+        let base = self.stamp;
+        let part = |from: usize, to: usize| &raw[from - base..to - base];
+        escape_into(&mut self.buf, part(self.stamp, self.stamp_end), Place::Text);
+        self.buf.push_str(part(self.stamp_end, self.target));
+        if self.text > self.target {
+            escape_into(&mut self.buf, part(self.target, self.text - 2), Place::Target);
+            self.buf.push_str(": ");
+        }
+        let text = self.buf.len();
+        escape_into(&mut self.buf, &raw[self.text - base..], Place::Text);
+        self.text = text;
+    }
+
+    /// Cuts the text so that the line, with its LF and the mark, has `max_line` bytes, as far as the text goes.
+    fn cut(&mut self, max_line: usize) -> usize {
+        let full = self.buf.len() - self.text;
+        if full == 0 {
+            return 0;
+        }
+        let mark_len = " [cut  bytes]\n".len() + decimal_digits(full);
+        let room = max_line.saturating_sub(self.text + mark_len).min(full);
+        let mut kept = floor_char_boundary(&self.buf[self.text..], room);
+        if poses_as_lifecycle(&self.buf[self.text..self.text + kept]) {
+            kept = 1; // "-- [cut …" would read as a lifecycle line, "- [cut …" does not
+        }
+        self.buf.truncate(self.text + kept);
+        let cut = full - kept;
+        push_fmt(&mut self.buf, format_args!(" [cut {cut} bytes]"));
+        cut
+    }
+
+    /// Ends a lifecycle line: ` -- STATUS`, then the outcome, of which only the error's text is ever cut.
+    pub(crate) fn finish_lifecycle(
+        &mut self,
+        status: Status,
+        outcome: &Outcome<'_>,
+        max_line: usize,
+    ) -> Finished<'_> {
+        if self.needs_escapes() {
+            self.escape();
+        }
+        self.buf.push_str("-- ");
+        self.buf.push_str(status.as_str());
+        if let Some(elapsed) = outcome.elapsed {
+            let millis = elapsed.subsec_millis();
+            push_fmt(&mut self.buf, format_args!(" elapsed={}.{millis:03}s", elapsed.as_secs()));
+        }
+        let mut cut = 0;
+        if let Some(error) = outcome.error {
+            self.buf.push_str(" error=");
+            self.text = self.buf.len() + 1; // the opening quote is never cut
+            escape_into(&mut self.buf, &format!("{error:?}"), Place::Text);
+            cut = if self.buf.len() < max_line { 0 } else { self.cut(max_line) };
+        }
+        self.buf.push('\n');
+        Finished { bytes: self.buf.as_bytes(), cut }
+    }
+
+    /// Ends a retry separator, right after the prefix: it has no timestamp.
+    pub(crate) fn finish_retry(&mut self, number: u32) -> Finished<'_> {
+        push_fmt(&mut self.buf, format_args!("--- Retry {number} ---\n"));
+        Finished { bytes: self.buf.as_bytes(), cut: 0 }
+    }
+
+    /// Gives the buffer back.
+    pub(crate) fn into_buf(self) -> String {
+        self.buf
+    }
+}
+
+/// A line with its LF, ready for one `write`.
+#[derive(Debug)]
+pub(crate) struct Finished<'a> {
+    /// The whole line.
+    pub(crate) bytes: &'a [u8],
+    /// How many bytes of its text were left out.
+    pub(crate) cut: usize,
+}
+
+/// What a closing line says beyond the status.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Outcome<'a> {
+    /// How long the task ran.
+    pub(crate) elapsed: Option<std::time::Duration>,
+    /// What went wrong, as its Display printed it.
+    pub(crate) error: Option<&'a str>,
+}
+
+/// Formats into a buffer of our own, which takes everything.
+fn push_fmt(out: &mut String, text: fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a String takes any text");
+}
+
+fn decimal_digits(n: usize) -> usize {
+    n.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
+
+/// The end of the last whole character at or before `at`.
+fn floor_char_boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log_line(text: &str, max_line: usize) -> (String, usize) {
+        let mut draft = Draft::new("[a] [b] ".to_owned());
+        draft.stamp().push_str("2026-01-01T12:00:00");
+        draft.end_stamp();
+        draft.text().0.push_str(text);
+        let line = draft.finish(max_line);
+        (String::from_utf8(line.bytes.to_vec()).expect("UTF-8"), line.cut)
+    }
+
+    #[test]
+    fn a_line_of_exactly_max_line_bytes_is_whole_and_one_more_is_cut() {
+        let whole = log_line(&"x".repeat(71), 100);
+        assert_eq!((whole.0.len(), whole.1), (100, 0));
+        let (line, cut) = log_line(&"x".repeat(72), 100);
+        assert_eq!(line.len(), 100);
+        assert_eq!(line, format!("[a] [b] 2026-01-01T12:00:00 {} [cut {cut} bytes]\n", "x".repeat(72 - cut)));
+    }
+
+    #[test]
+    fn a_cut_never_splits_a_character_nor_makes_a_lifecycle_line() {
+        let (line, cut) = log_line(&"日".repeat(72), 100);
+        assert_eq!(cut % 3, 0);
+        assert!(line.len() <= 100 && line.ends_with(&format!(" [cut {cut} bytes]\n")));
+        for room in 0..8 {
+            for text in ["--aaaaaaaaaaaaaaaaaaaa", "---aaaaaaaaaaaaaaaaaaa"] {
+                let (line, _) = log_line(text, 28 + 16 + room);
+                let body = &line["[a] [b] 2026-01-01T12:00:00 ".len()..line.len() - 1];
+                assert!(!poses_as_lifecycle(body), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn tag_timestamp_and_status_are_never_cut() {
+        let (line, cut) = log_line("hello", 1);
+        assert_eq!((line.as_str(), cut), ("[a] [b] 2026-01-01T12:00:00  [cut 5 bytes]\n", 5));
+        assert_eq!(log_line("", 1).0, "[a] [b] 2026-01-01T12:00:00 \n");
+
+        let mut draft = Draft::new("[a] [b] ".to_owned());
+        let outcome =
+            Outcome { elapsed: Some(std::time::Duration::from_millis(1204)), error: Some("no \"route\"") };
+        let line = draft.finish_lifecycle(Status::Failed, &outcome, 1);
+        assert_eq!(
+            String::from_utf8_lossy(line.bytes),
+            "[a] [b] -- FAILED elapsed=1.204s error=\" [cut 13 bytes]\n"
+        );
+    }
+
+    #[test]
+    fn a_timer_that_prints_nothing_leaves_no_space_and_one_that_prints_anything_forges_nothing() {
+        let mut draft = Draft::new("[a] [b] ".to_owned());
+        draft.end_stamp();
+        draft.text().0.push_str("-- SUCCESS");
+        assert_eq!(draft.finish(1000).bytes, b"[a] [b] \\u{2d}- SUCCESS\n");
+
+        let mut draft = Draft::new("[a] [b] ".to_owned());
+        draft.stamp().push_str("-- \n");
+        draft.end_stamp();
+        draft.level(tracing::Level::WARN);
+        draft.target("x: \ny");
+        draft.text().0.push_str("t\u{1b}");
+        assert_eq!(draft.finish(1000).bytes, b"[a] [b] \\u{2d}- \\n WARN x\\u{3a} \\ny: t\\u{1b}\n");
+    }
+}

@@ -1,0 +1,206 @@
+//! The way of a layer's lines to its writer: what every line has in common once its task is known.
+
+use std::{
+    cell::Cell,
+    fmt,
+    io::Write as _,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tracing::{Level, Metadata, field::FieldSet, level_filters::LevelFilter};
+use tracing_subscriber::fmt::{MakeWriter, format::Writer, time::FormatTime};
+
+use crate::{
+    error::{Trouble, report},
+    handoff,
+    line::{Draft, Finished, IdFormat, Outcome, Status},
+    task::{Entry, OpenTasks},
+};
+
+/// What a `TaskLayer` can be told.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) lifecycle: bool,
+    pub(crate) outcome: bool,
+    pub(crate) min_level: LevelFilter,
+    pub(crate) level: bool,
+    pub(crate) target: bool,
+    pub(crate) process: bool,
+    pub(crate) span_fields: bool,
+    pub(crate) untagged: bool,
+    pub(crate) id_format: IdFormat,
+    pub(crate) max_line: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            lifecycle: false,
+            outcome: false,
+            min_level: LevelFilter::INFO,
+            level: false,
+            target: false,
+            process: false,
+            span_fields: false,
+            untagged: true,
+            id_format: IdFormat::Short,
+            max_line: 1024 * 1024,
+        }
+    }
+}
+
+/// A layer's writer, seen from its tasks: they don't know its type.
+pub(crate) trait Sink: fmt::Debug + Send + Sync {
+    fn options(&self) -> &Options;
+    fn open_tasks(&self) -> &Arc<OpenTasks>;
+    /// Returns whether a line of this layer was ever taken by a writer of this crate.
+    fn has_our_writer(&self) -> bool;
+    /// Writes a lifecycle line, if its level is let through.
+    fn write_lifecycle(&self, entry: &Entry, status: Status, outcome: &Outcome<'_>);
+    /// Writes a retry separator.
+    fn write_retry(&self, entry: &Entry, number: u32);
+}
+
+/// Writer, timer and options of a layer, and the tasks that are open in it.
+pub(crate) struct Output<W, T> {
+    pub(crate) writer: Arc<W>,
+    pub(crate) timer: Arc<T>,
+    pub(crate) options: Options,
+    pub(crate) open_tasks: Arc<OpenTasks>,
+    /// Whether a line was ever taken by a writer of this crate. Set once, a hint for the exit hook.
+    pub(crate) ours: AtomicBool,
+}
+
+impl<W, T> fmt::Debug for Output<W, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl<W, T> Output<W, T>
+where
+    W: for<'w> MakeWriter<'w>,
+    T: FormatTime,
+{
+    /// Appends the timestamp. A timer that fails or panics leaves none.
+    pub(crate) fn push_stamp(&self, draft: &mut Draft) {
+        let stamp = draft.stamp();
+        let start = stamp.len();
+        let format = || self.timer.format_time(&mut Writer::new(stamp));
+        if !matches!(catch_unwind(AssertUnwindSafe(format)), Ok(Ok(()))) {
+            draft.stamp().truncate(start);
+            report(Trouble::Panic, format_args!("the timer failed: lines have no timestamp"));
+        }
+        draft.end_stamp();
+    }
+
+    /// Hands a line over to the writer: whole, in one call.
+    pub(crate) fn write(&self, meta: &Metadata<'_>, line: &Finished<'_>) {
+        handoff::offer(line.cut > 0);
+        let write = || self.writer.make_writer_for(meta).write_all(line.bytes);
+        match catch_unwind(AssertUnwindSafe(write)) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                report(Trouble::Write, format_args!("a line was lost: the writer said: {error}"))
+            }
+            Err(_) => report(Trouble::Panic, format_args!("a line may be lost: the writer panicked")),
+        }
+        if handoff::settle() && !self.ours.load(Ordering::Relaxed) {
+            self.ours.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes a line about a task with a buffer of the thread.
+    fn write_about(
+        &self,
+        entry: &Entry,
+        level: Level,
+        compose: impl FnOnce(&mut Draft, &mut dyn FnMut(&Finished<'_>)),
+    ) {
+        let meta = with_level(entry.identity().meta(), level);
+        let mut buf = buffer::take();
+        buf.push_str(entry.prefix());
+        let mut draft = Draft::new(buf);
+        compose(&mut draft, &mut |line| self.write(&meta, line));
+        buffer::give_back(draft.into_buf());
+    }
+}
+
+impl<W, T> Sink for Output<W, T>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync,
+    T: FormatTime + Send + Sync,
+{
+    fn options(&self) -> &Options {
+        &self.options
+    }
+
+    fn open_tasks(&self) -> &Arc<OpenTasks> {
+        &self.open_tasks
+    }
+
+    fn has_our_writer(&self) -> bool {
+        self.ours.load(Ordering::Relaxed)
+    }
+
+    fn write_lifecycle(&self, entry: &Entry, status: Status, outcome: &Outcome<'_>) {
+        if status.level() > self.options.min_level {
+            return;
+        }
+        let outcome = if self.options.outcome { *outcome } else { Outcome::default() };
+        self.write_about(entry, status.level(), |draft, write| {
+            self.push_stamp(draft);
+            write(&draft.finish_lifecycle(status, &outcome, self.options.max_line));
+        });
+    }
+
+    fn write_retry(&self, entry: &Entry, number: u32) {
+        self.write_about(entry, Level::INFO, |draft, write| write(&draft.finish_retry(number)));
+    }
+}
+
+/// The metadata of a task's span with another level: what `make_writer_for` is asked with.
+fn with_level(meta: &'static Metadata<'static>, level: Level) -> Metadata<'static> {
+    Metadata::new(
+        meta.name(),
+        meta.target(),
+        level,
+        meta.file(),
+        meta.line(),
+        meta.module_path(),
+        FieldSet::new(&[], meta.callsite()),
+        tracing::metadata::Kind::SPAN,
+    )
+}
+
+/// The buffer in which a thread makes its lines. It is taken out, never borrowed, so that a line can be made while
+/// another is: a value, timer or writer may log.
+pub(crate) mod buffer {
+    use super::Cell;
+
+    /// A buffer that a rare long line has made larger than this is not kept.
+    const KEPT: usize = 64 * 1024;
+
+    thread_local! {
+        static BUFFER: Cell<String> = const { Cell::new(String::new()) };
+    }
+
+    /// Returns an empty buffer: the thread's own, or a new one if that is in use or gone.
+    pub(crate) fn take() -> String {
+        let mut buf = BUFFER.try_with(Cell::take).unwrap_or_default();
+        buf.clear();
+        buf
+    }
+
+    /// Keeps a buffer for the thread's next line.
+    pub(crate) fn give_back(buf: String) {
+        if buf.capacity() <= KEPT {
+            // While the thread ends there is no place for it any more.
+            let _ = BUFFER.try_with(|kept| kept.set(buf));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The few calls that need care: the exit hook, and locks at the end of the process.
+//!
+//! The only room with unsafe code.
+#![allow(unsafe_code)]
+
+use std::{
+    ffi::c_int,
+    panic::catch_unwind,
+    sync::{
+        Mutex, MutexGuard, OnceLock, TryLockError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::error::{Trouble, report};
+
+unsafe extern "C" {
+    /// atexit(3), C11 7.22.4.2: the same everywhere.
+    fn atexit(hook: extern "C" fn()) -> c_int;
+}
+
+/// Set when the exit hook begins, never unset.
+static EXITING: AtomicBool = AtomicBool::new(false);
+
+/// What the exit hook calls.
+static HOOK: OnceLock<fn()> = OnceLock::new();
+
+/// Has `hook` called when the process ends by returning from `main` or by `process::exit`. Only the first hook counts.
+///
+/// Thread-locals of the thread that ends the process are gone by then, and other threads may still be running.
+pub(crate) fn at_exit(hook: fn()) {
+    if HOOK.set(hook).is_ok() {
+        // SAFETY: `run_hook` is an `extern "C"` function without arguments that never unwinds.
+        let refused = unsafe { atexit(run_hook) };
+        if refused != 0 {
+            report(Trouble::ExitHook, format_args!("open tasks won't be closed when the program exits"));
+        }
+    }
+}
+
+extern "C" fn run_hook() {
+    EXITING.store(true, Ordering::Relaxed); // read by this thread; for others a hint
+    if let Some(hook) = HOOK.get() {
+        // A panic must not leave an `extern "C"` function. It has printed its message.
+        drop(catch_unwind(hook));
+    }
+}
+
+/// Returns whether the process is ending: nobody must wait for a lock without a limit any more.
+pub(crate) fn is_exiting() -> bool {
+    EXITING.load(Ordering::Relaxed)
+}
+
+/// Returns the name of the machine.
+#[cfg(unix)]
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Returns the name of the machine, as the environment tells it.
+#[cfg(not(unix))]
+pub(crate) fn host_name() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_else(|_| "localhost".to_owned())
+}
+
+/// Locks within `limit`, or not at all.
+pub(crate) fn lock_within<T: ?Sized>(mutex: &Mutex<T>, limit: Duration) -> Option<MutexGuard<'_, T>> {
+    let deadline = Instant::now() + limit;
+    loop {
+        match mutex.try_lock() {
+            Ok(guard) => return Some(guard),
+            Err(TryLockError::Poisoned(guard)) => return Some(guard.into_inner()),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(1))
+            }
+            Err(TryLockError::WouldBlock) => return None,
+        }
+    }
+}

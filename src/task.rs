@@ -1,0 +1,138 @@
+//! A task: what its span's extension holds for all layers together, and for each layer on its own.
+//!
+//! ```text
+//! span ── extension ── Task ─┬─ Identity: id, name, retry (the same for everybody)
+//!                            └─ Entry, one a layer: prefix, state, gate, and the way to the layer's writer
+//! ```
+//!
+//! Every layer drives its own entry from its own callbacks, so that each writer sees each transition exactly once,
+//! whatever other layers there are. The helpers (`in_task`, `record_retry` …) have no layer at hand: they go
+//! through the extension to all entries.
+//!
+//! No lock in here is held while a writer, a timer or a user's `Display` runs.
+
+mod entry;
+mod gate;
+mod identity;
+mod open;
+mod state;
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use tracing::{Dispatch, Metadata, dispatcher, span::Id};
+use tracing_subscriber::registry::{LookupSpan, Registry, SpanRef};
+
+pub use self::open::InterruptGuard;
+pub(crate) use self::{
+    entry::Entry,
+    identity::{Identity, epoch},
+    open::OpenTasks,
+};
+use crate::{
+    sink::Sink,
+    visit::{Reserved, declares_task},
+};
+
+/// The mark of one layer, shared by everything that it made. Gone when the layer is, for example reloaded away.
+#[derive(Debug)]
+pub(crate) struct LayerMark(u64);
+
+impl LayerMark {
+    /// Returns a mark that no other layer of this process has or had.
+    pub(crate) fn new() -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Arc::new(LayerMark(NEXT.fetch_add(1, Ordering::Relaxed))) // to be unique is all that is asked of it
+    }
+
+    /// Returns the number of the layer.
+    pub(crate) fn id(&self) -> u64 {
+        self.0
+    }
+}
+
+/// What every span that declares `task.id` has among its extensions.
+#[derive(Debug)]
+pub(crate) struct TaskExtension(pub(crate) Arc<Task>);
+
+/// Returns the task of a span that declares `task.id`.
+pub(crate) fn task_of<'r, R: LookupSpan<'r>>(span: &SpanRef<'r, R>) -> Option<Arc<Task>> {
+    if !declares_task(span.metadata()) {
+        return None;
+    }
+    let extensions = span.extensions();
+    extensions.get::<TaskExtension>().map(|extension| Arc::clone(&extension.0))
+}
+
+/// Returns the task of a span by its handle, whatever layers and wrappers there are, if the registry is
+/// tracing-subscriber's.
+pub(crate) fn task_of_handle(span: &tracing::Span) -> Option<Arc<Task>> {
+    let task = |(id, dispatch): (&Id, &Dispatch)| task_of(&dispatch.downcast_ref::<Registry>()?.span(id)?);
+    span.with_subscriber(task).flatten()
+}
+
+/// Returns the innermost task of this thread's current span.
+pub(crate) fn current_task() -> Option<Arc<Task>> {
+    dispatcher::get_default(|dispatch| {
+        let registry = dispatch.downcast_ref::<Registry>()?;
+        let span = registry.span(dispatch.current_span().id()?)?;
+        span.scope().filter_map(|span| task_of(&span)).find(|task| task.identity().is_task())
+    })
+}
+
+/// A span that declares `task.id`: a task as soon as the id is there.
+#[derive(Debug)]
+pub(crate) struct Task {
+    identity: Arc<Identity>,
+    /// At most one for each living layer.
+    entries: Mutex<Vec<Arc<Entry>>>,
+}
+
+impl Task {
+    /// Returns the task of a new span, with what its reserved fields say.
+    pub(crate) fn new(meta: &'static Metadata<'static>, reserved: Reserved) -> Arc<Self> {
+        Arc::new(Task { identity: Arc::new(Identity::new(meta, reserved)), entries: Mutex::default() })
+    }
+
+    /// Returns what the task is for everybody.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Returns what a layer keeps of this task, made at its first use.
+    ///
+    /// A layer that came later, through a reload, goes on where the one that is gone stopped: with its state, so
+    /// that there is still at most one RUNNING and one closing line.
+    pub(crate) fn entry(&self, mark: &Arc<LayerMark>, sink: impl FnOnce() -> Arc<dyn Sink>) -> Arc<Entry> {
+        let mut entries = lock(&self.entries);
+        if let Some(entry) = entries.iter().find(|entry| entry.is_of(mark)) {
+            return Arc::clone(entry);
+        }
+        let orphan = entries.iter().position(|entry| entry.is_orphan());
+        let orphan = orphan.map(|at| entries.swap_remove(at));
+        let entry = Entry::new(&self.identity, mark, sink(), orphan.as_deref());
+        entries.push(Arc::clone(&entry));
+        entry
+    }
+
+    /// Does `f` for every layer's entry.
+    pub(crate) fn for_each_entry(&self, f: impl Fn(&Arc<Entry>)) {
+        let entries = lock(&self.entries).clone();
+        entries.iter().for_each(f);
+    }
+
+    /// Notes a retry, from a helper: for all layers.
+    pub(crate) fn record_retry(&self, number: u32) {
+        if number > 0 && self.identity.is_task() {
+            self.identity.set_retry(number);
+            self.for_each_entry(|entry| entry.retry(number));
+        }
+    }
+}
+
+/// Enters a lock whatever became of the thread that held it: the data behind ours is whole after every statement.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,289 @@
+//! From the values of spans and events to text: the only place that runs a user's `Display` and `Debug`.
+//!
+//! They may log, panic or be slow: nothing is locked or borrowed here meanwhile, and a panic ends at the value.
+
+use std::{
+    error::Error,
+    fmt::{self, Debug, Write as _},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use tracing::{
+    Metadata,
+    field::{Field, Visit},
+};
+
+use crate::{
+    error::{Trouble, report},
+    line::Status,
+};
+
+/// The reserved fields of a task's span.
+const ID: &str = "task.id";
+const NAME: &str = "task.name";
+const RETRY: &str = "task.retry";
+const STATUS: &str = "task.status";
+const CONTINUED: &str = "task.continued";
+const RESERVED: [&str; 5] = [ID, NAME, RETRY, STATUS, CONTINUED];
+
+/// Returns whether a span with this metadata is a task or can become one.
+pub(crate) fn declares_task(meta: &Metadata<'_>) -> bool {
+    meta.fields().iter().any(|field| field.name() == ID)
+}
+
+/// Returns whether an event has the shape of those that `#[instrument(err)]` makes: one field, `error`.
+pub(crate) fn is_err_shaped(meta: &Metadata<'_>) -> bool {
+    meta.fields().len() == 1 && meta.fields().iter().all(|field| field.name() == "error")
+}
+
+/// What the reserved fields of a span, or of a later record, say.
+#[derive(Debug, Default)]
+pub(crate) struct Reserved {
+    pub(crate) id: Option<String>,
+    pub(crate) name: Option<String>,
+    /// At least 1.
+    pub(crate) retry: Option<u32>,
+    pub(crate) status: Option<Status>,
+    pub(crate) continued: Option<bool>,
+}
+
+impl Reserved {
+    fn text(&mut self, field: &Field, text: impl FnOnce() -> String) {
+        match field.name() {
+            ID => self.id = Some(text()),
+            NAME => self.name = Some(text()),
+            STATUS => self.status = status(&text()).or(self.status),
+            _ => {}
+        }
+    }
+
+    fn integer<N: TryInto<u32> + Copy + Debug>(&mut self, field: &Field, number: N) {
+        match field.name() {
+            RETRY => self.retry = number.try_into().ok().filter(|&number| number > 0).or(self.retry),
+            _ => self.text(field, || format!("{number:?}")),
+        }
+    }
+}
+
+impl Visit for Reserved {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.text(field, || to_text(format_args!("{value:?}")));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.text(field, || value.to_owned());
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        self.text(field, || to_text(format_args!("{value}")));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        match field.name() {
+            CONTINUED => self.continued = Some(value),
+            _ => self.text(field, || value.to_string()),
+        }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.integer(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.integer(field, value);
+    }
+
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        self.integer(field, value);
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.integer(field, value);
+    }
+}
+
+fn status(text: &str) -> Option<Status> {
+    match text {
+        "success" => Some(Status::Success),
+        "failed" => Some(Status::Failed),
+        "interrupted" => Some(Status::Interrupted),
+        _ => {
+            report(
+                Trouble::Status,
+                format_args!(
+                    "task.status = {text:.100?} is ignored: expected success, failed or interrupted"
+                ),
+            );
+            None
+        }
+    }
+}
+
+/// The text of an event: the message, then ` key=value` for every other field, in the way of tracing-subscriber.
+#[derive(Debug)]
+pub(crate) struct EventText<'a> {
+    out: &'a mut String,
+    /// Where the text begins in `out`.
+    start: usize,
+    /// Where the last value ended that was formatted whole.
+    whole: usize,
+}
+
+impl<'a> EventText<'a> {
+    /// Appends the text that `record` visits to `out`, behind what is there from `start` on.
+    pub(crate) fn push(out: &'a mut String, start: usize, record: impl FnOnce(&mut dyn Visit)) {
+        let whole = out.len();
+        let mut text = EventText { out, start, whole };
+        if catch_unwind(AssertUnwindSafe(|| record(&mut text))).is_err() {
+            let EventText { out, whole, .. } = text;
+            out.truncate(whole);
+            out.push_str(" [a value panicked while it was formatted]");
+            report(Trouble::Panic, format_args!("a value panicked while it was formatted; its line says so"));
+        }
+    }
+
+    fn key(&mut self, name: &str) {
+        if self.out.len() > self.start {
+            self.out.push(' ');
+        }
+        self.out.push_str(name.strip_prefix("r#").unwrap_or(name));
+        self.out.push('=');
+    }
+
+    fn format(&mut self, value: fmt::Arguments<'_>) {
+        if self.out.write_fmt(value).is_err() {
+            self.out.push_str(" [a value could not be formatted]");
+        }
+        self.whole = self.out.len();
+    }
+
+    /// Puts the message before the fields that came before it.
+    fn late_message(&mut self, value: fmt::Arguments<'_>) {
+        let fields = self.out.split_off(self.start);
+        self.format(value);
+        if self.out.len() > self.start {
+            self.out.push(' ');
+        }
+        self.out.push_str(&fields);
+        self.whole = self.out.len();
+    }
+
+    fn message(&mut self, value: fmt::Arguments<'_>) {
+        if self.out.len() == self.start { self.format(value) } else { self.late_message(value) }
+    }
+}
+
+impl Visit for EventText<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        match field.name() {
+            "message" => self.message(format_args!("{value:?}")),
+            name if name.starts_with("log.") => {}
+            name => {
+                self.key(name);
+                self.format(format_args!("{value:?}"));
+            }
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.message(format_args!("{value}")),
+            name if name.starts_with("log.") => {}
+            name => {
+                self.key(name);
+                push_quoted(self.out, value);
+                self.whole = self.out.len();
+            }
+        }
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        match value.source() {
+            None => self.record_debug(field, &format_args!("{value}")),
+            Some(first) => {
+                let name = field.name();
+                self.record_debug(field, &format_args!("{value} {name}.sources={}", Sources(first)));
+            }
+        }
+    }
+}
+
+/// An error's sources, the way tracing-subscriber shows them: `[first, second]`.
+struct Sources<'a>(&'a (dyn Error + 'static));
+
+impl fmt::Display for Sources<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut next = Some(self.0);
+        let chain = std::iter::from_fn(|| {
+            let source = next?;
+            next = source.source();
+            Some(format_args_display(source))
+        });
+        f.debug_list().entries(chain).finish()
+    }
+}
+
+/// Shows an error's Display where Debug is asked for.
+fn format_args_display<'a>(error: &'a (dyn Error + 'static)) -> impl Debug + 'a {
+    struct Shown<'a>(&'a (dyn Error + 'static));
+    impl Debug for Shown<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            fmt::Display::fmt(self.0, f)
+        }
+    }
+    Shown(error)
+}
+
+/// The fields of a span that are its own, rendered as in a text.
+#[derive(Debug, Default)]
+pub(crate) struct SpanFields(Vec<(&'static str, String)>);
+
+impl SpanFields {
+    /// Returns what `record` visits, but for the reserved fields and those of the `log` crate.
+    pub(crate) fn of(record: impl FnOnce(&mut dyn Visit)) -> Vec<(&'static str, String)> {
+        let mut fields = SpanFields::default();
+        record(&mut fields);
+        fields.0
+    }
+}
+
+impl Visit for SpanFields {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let name = field.name();
+        if !RESERVED.contains(&name) && !name.starts_with("log.") {
+            self.0.push((name.strip_prefix("r#").unwrap_or(name), to_text(format_args!("{value:?}"))));
+        }
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+}
+
+/// Formats a value on its own. A panic leaves a note in its place.
+pub(crate) fn to_text(value: fmt::Arguments<'_>) -> String {
+    catch_unwind(AssertUnwindSafe(|| {
+        let mut text = String::new();
+        match text.write_fmt(value) {
+            Ok(()) => text,
+            Err(_) => text + " (a value could not be formatted)",
+        }
+    }))
+    .unwrap_or_else(|_| {
+        report(Trouble::Panic, format_args!("a value panicked while it was formatted; its line says so"));
+        "(a value panicked while it was formatted)".to_owned()
+    })
+}
+
+/// Appends a text in Debug quotes, the short way where nothing in it needs an escape.
+fn push_quoted(out: &mut String, text: &str) {
+    let plain = |byte: u8| (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\');
+    if text.bytes().fold(true, |all, byte| all & plain(byte)) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        // A String takes any text: the result can't be an error.
+        let _ = write!(out, "{text:?}");
+    }
+}

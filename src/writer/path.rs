@@ -1,0 +1,86 @@
+//! Paths with placeholders: `logs/tasks-{instance}.log`.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process,
+};
+
+use crate::{Error, sys};
+
+/// The variable that `{instance}` stands for.
+const INSTANCE: &str = "TASKLOG_INSTANCE";
+
+/// Replaces the placeholders in a path; `{{` is a brace.
+pub(super) fn expand(path: &Path) -> Result<PathBuf, Error> {
+    if path.as_os_str().is_empty() {
+        return Err(Error::invalid("the path of the log file is empty"));
+    }
+    let Some(mut rest) = path.to_str() else {
+        return if path.as_os_str().as_encoded_bytes().contains(&b'{') {
+            Err(Error::invalid(format!(
+                "{path:?} is not UTF-8, so it can't have placeholders: write {{{{ for a brace"
+            )))
+        } else {
+            Ok(path.to_owned())
+        };
+    };
+    let mut expanded = String::new();
+    while let Some((plain, tail)) = rest.split_once('{') {
+        expanded.push_str(plain);
+        if let Some(tail) = tail.strip_prefix('{') {
+            expanded.push('{');
+            rest = tail;
+            continue;
+        }
+        let (placeholder, tail) = tail.split_once('}').ok_or_else(|| {
+            Error::invalid(format!("{path:?} has a brace without its end: write {{{{ for a brace"))
+        })?;
+        expanded.push_str(&value_of(placeholder, path)?);
+        rest = tail;
+    }
+    expanded.push_str(rest);
+    Ok(PathBuf::from(expanded))
+}
+
+fn value_of(placeholder: &str, path: &Path) -> Result<String, Error> {
+    match placeholder {
+        "pid" => Ok(process::id().to_string()),
+        "host" => part_of_name(sys::host_name(), "the host name", path),
+        "instance" => match env::var_os(INSTANCE) {
+            None => Ok(process::id().to_string()),
+            Some(_) => part_of_name(variable(INSTANCE, path)?, INSTANCE, path),
+        },
+        _ => match placeholder.strip_prefix("env:") {
+            Some(name) => variable(name, path),
+            None => Err(Error::invalid(format!(
+                "{path:?} has the unknown placeholder {{{placeholder}}}: \
+                 expected {{pid}}, {{host}}, {{instance}} or {{env:NAME}}; write {{{{ for a brace"
+            ))),
+        },
+    }
+}
+
+fn variable(name: &str, path: &Path) -> Result<String, Error> {
+    let usable_name = !name.is_empty() && !name.contains(['=', '\0']);
+    match usable_name.then(|| env::var_os(name)).flatten() {
+        Some(value) if !value.is_empty() => value.into_string().map_err(|value| {
+            Error::invalid(format!(
+                "the environment variable {name}, which {path:?} needs, is not UTF-8: {value:?}"
+            ))
+        }),
+        _ => Err(Error::invalid(format!(
+            "the environment variable {name:?}, which {path:?} needs, is unset or empty"
+        ))),
+    }
+}
+
+/// Refuses a value that would change the folder where only a part of the file's name is meant.
+fn part_of_name(value: String, what: &str, path: &Path) -> Result<String, Error> {
+    if value.contains(['/', '\\', '\0']) || value == ".." {
+        return Err(Error::invalid(format!(
+            "{what} is {value:?}, which can't be part of the file name {path:?}"
+        )));
+    }
+    Ok(value)
+}
