@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use super::{
     Status,
     escape::{Place, escape_into, is_suspicious, poses_as_lifecycle},
+    parse::timestamp_shape_len,
 };
 
 /// A line being written, in a buffer that is used again and again.
@@ -91,6 +92,18 @@ impl Draft {
                 let target = &buf[self.target..self.text - 2];
                 poses_as_lifecycle(target) || target.windows(2).any(|pair| pair == b": ")
             })
+            || self.posing_dash().is_some()
+    }
+
+    /// Where a dash stands that, behind what reads as a timestamp and is more or less than the timer's text, makes
+    /// the body read as a lifecycle line or a separator: `2026-01-01T12:00:00 -- SUCCESS`, logged without a timer.
+    fn posing_dash(&self) -> Option<usize> {
+        if self.stamp_end - self.stamp == "2026-01-01T12:00:00".len() {
+            return None; // a timestamp ends here or nowhere, and what follows is looked at by itself
+        }
+        let body = &self.buf.as_bytes()[self.stamp..];
+        let dash = timestamp_shape_len(body)? + 1;
+        (body.get(dash - 1) == Some(&b' ') && poses_as_lifecycle(&body[dash..])).then_some(self.stamp + dash)
     }
 
     /// Escapes timestamp, target and text, each after its own rule: the rare way.
@@ -107,6 +120,10 @@ impl Draft {
         let text = self.buf.len();
         escape_into(&mut self.buf, &raw[self.text - base..], Place::Text);
         self.text = text;
+        if let Some(dash) = self.posing_dash() {
+            self.buf.replace_range(dash..=dash, "\\u{2d}");
+            self.text += if dash < text { "\\u{2d}".len() - 1 } else { 0 };
+        }
     }
 
     /// Cuts the text so that the line, with its LF and the mark, has `max_line` bytes, as far as the text goes.
@@ -248,6 +265,23 @@ mod tests {
             String::from_utf8_lossy(line.bytes),
             "[a] [b] -- FAILED elapsed=1.204s error=\" [cut 13 bytes]\n"
         );
+    }
+
+    #[test]
+    fn a_timestamp_in_the_data_makes_no_lifecycle_line() {
+        for (stamp, text, shown) in [
+            ("", "2026-01-01T12:00:00 -- SUCCESS", "2026-01-01T12:00:00 \\u{2d}- SUCCESS"),
+            ("", "9999-99-99T99:99:99Z --- x", "9999-99-99T99:99:99Z \\u{2d}-- x"),
+            ("2026-01-01T12:00:00.5 --", "SUCCESS", "2026-01-01T12:00:00.5 \\u{2d}- SUCCESS"),
+            ("", "2026-01-01T12:00:00 --verbose", "2026-01-01T12:00:00 --verbose"),
+        ] {
+            let mut draft = Draft::new("[a] [b] ".to_owned());
+            draft.stamp().push_str(stamp);
+            draft.end_stamp();
+            draft.text().0.push_str(text);
+            assert_eq!(draft.finish(1000).bytes, format!("[a] [b] {shown}\n").as_bytes());
+            assert!(draft.buf[draft.text..].ends_with('\n') && draft.buf.is_char_boundary(draft.text));
+        }
     }
 
     #[test]
