@@ -157,14 +157,15 @@ impl<'a> EventText<'a> {
         self.whole = self.out.len();
     }
 
-    /// Puts the message before the fields that came before it.
+    /// Puts the message before the fields that came before it, once it is there: a panic leaves the fields as they are.
     fn late_message(&mut self, value: fmt::Arguments<'_>) {
-        let fields = self.out.split_off(self.start);
+        let fields_end = self.out.len();
         self.format(value);
-        if self.out.len() > self.start {
-            self.out.push(' ');
+        let message = self.out.split_off(fields_end);
+        if !message.is_empty() {
+            self.out.insert(self.start, ' ');
+            self.out.insert_str(self.start, &message);
         }
-        self.out.push_str(&fields);
         self.whole = self.out.len();
     }
 
