@@ -163,14 +163,15 @@ impl<'a> EventText<'a> {
         self.whole = self.out.len();
     }
 
-    /// Puts the message before the fields that came before it.
+    /// Puts the message before the fields that came before it, once it is there: a panic leaves the fields as they are.
     fn late_message(&mut self, value: fmt::Arguments<'_>) {
-        let fields = self.out.split_off(self.start);
+        let fields_end = self.out.len();
         self.format(value);
-        if self.out.len() > self.start {
+        if self.out.len() > fields_end {
             self.out.push(b' ');
+            let message = self.out.split_off(fields_end);
+            self.out.splice(self.start..self.start, message);
         }
-        self.out.extend_from_slice(&fields);
         self.whole = self.out.len();
     }
 

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use super::{
     Status,
     escape::{Place, escape_into, holds_control, poses_as_lifecycle},
+    parse::timestamp_shape_len,
 };
 
 /// A line being written, in a buffer that is used again and again.
@@ -100,6 +101,18 @@ impl Draft {
                 let target = &buf[self.target..self.text - 2];
                 poses_as_lifecycle(target) || target.windows(2).any(|pair| pair == b": ")
             })
+            || self.posing_dash().is_some()
+    }
+
+    /// Where a dash stands that, behind what reads as a timestamp and is more or less than the timer's text, makes
+    /// the body read as a lifecycle line or a separator: `2026-01-01T12:00:00 -- SUCCESS`, logged without a timer.
+    fn posing_dash(&self) -> Option<usize> {
+        if self.stamp_end - self.stamp == "2026-01-01T12:00:00".len() {
+            return None; // a timestamp ends here or nowhere, and what follows is looked at by itself
+        }
+        let body = &self.buf[self.stamp..];
+        let dash = timestamp_shape_len(body)? + 1;
+        (body.get(dash - 1) == Some(&b' ') && poses_as_lifecycle(&body[dash..])).then_some(self.stamp + dash)
     }
 
     /// Escapes timestamp, target and text, each after its own rule: the rare way.
@@ -118,6 +131,10 @@ impl Draft {
         let text = self.buf.len();
         escape_into(&mut self.buf, &raw[self.text - base..], Place::Text);
         self.text = text;
+        if let Some(dash) = self.posing_dash() {
+            self.buf.splice(dash..=dash, *b"\\u{2d}");
+            self.text += if dash < text { "\\u{2d}".len() - 1 } else { 0 };
+        }
     }
 
     /// Cuts the text so that the line, with its LF and the mark, has `max_line` bytes, as far as the text goes.
@@ -128,11 +145,14 @@ impl Draft {
         }
         let mark_len = " [cut  bytes]\n".len() + decimal_digits(full);
         let room = max_line.saturating_sub(self.text + mark_len).min(full);
-        let mut kept = floor_char_boundary(&self.buf[self.text..], room);
-        if poses_as_lifecycle(&self.buf[self.text..self.text + kept]) {
-            kept = 1; // "-- [cut …" would read as a lifecycle line, "- [cut …" does not
+        self.buf.truncate(self.text + floor_char_boundary(&self.buf[self.text..], room));
+        // "-- [cut …" would read as a lifecycle line, "- [cut …" does not.
+        if poses_as_lifecycle(&self.buf[self.text..]) {
+            self.buf.truncate(self.text + 1);
+        } else if let Some(dash) = self.posing_dash() {
+            self.buf.truncate(dash + 1);
         }
-        self.buf.truncate(self.text + kept);
+        let kept = self.buf.len() - self.text;
         let cut = full - kept;
         push_fmt(&mut self.buf, format_args!(" [cut {cut} bytes]"));
         cut
@@ -260,6 +280,17 @@ mod tests {
     }
 
     #[test]
+    fn nor_behind_a_timestamp_in_the_data() {
+        for max_line in 40..54 {
+            let mut draft = Draft::new(b"[a] [b] ".to_vec());
+            draft.end_stamp();
+            draft.text().0.extend_from_slice(b"2026-01-01T12:00:00 --aaaaaaaaaaaaaaaaaaaaaaaaaa");
+            let line = String::from_utf8_lossy(draft.finish(max_line).bytes).into_owned();
+            assert!(line.contains(" [cut ") && !line.contains(" -- "), "{line}");
+        }
+    }
+
+    #[test]
     fn tag_timestamp_and_status_are_never_cut() {
         let (line, cut) = log_line("hello", 1);
         assert_eq!((line.as_str(), cut), ("[a] [b] 2026-01-01T12:00:00  [cut 5 bytes]\n", 5));
@@ -273,6 +304,23 @@ mod tests {
             String::from_utf8_lossy(line.bytes),
             "[a] [b] -- FAILED elapsed=1.204s error=\" [cut 13 bytes]\n"
         );
+    }
+
+    #[test]
+    fn a_timestamp_in_the_data_makes_no_lifecycle_line() {
+        for (stamp, text, shown) in [
+            ("", "2026-01-01T12:00:00 -- SUCCESS", "2026-01-01T12:00:00 \\u{2d}- SUCCESS"),
+            ("", "9999-99-99T99:99:99Z --- x", "9999-99-99T99:99:99Z \\u{2d}-- x"),
+            ("2026-01-01T12:00:00.5 --", "SUCCESS", "2026-01-01T12:00:00.5 \\u{2d}- SUCCESS"),
+            ("", "2026-01-01T12:00:00 --verbose", "2026-01-01T12:00:00 --verbose"),
+        ] {
+            let mut draft = Draft::new(b"[a] [b] ".to_vec());
+            draft.stamp().extend_from_slice(stamp.as_bytes());
+            draft.end_stamp();
+            draft.text().0.extend_from_slice(text.as_bytes());
+            assert_eq!(draft.finish(1000).bytes, format!("[a] [b] {shown}\n").as_bytes());
+            assert!(draft.text < draft.buf.len());
+        }
     }
 
     #[test]
