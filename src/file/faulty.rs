@@ -18,7 +18,8 @@ pub(crate) enum Fault {
     Os(i32),
     /// A write takes half of the bytes; other calls return `Interrupted`.
     Short,
-    /// A write takes half of the bytes and the next one fails with `StorageFull`, as on a real full disk.
+    /// A write takes half of the bytes and the next one fails with `StorageFull`, as on a real full disk; and so on by
+    /// turns, as if a little room came free again and again.
     ShortThenFull,
 }
 
@@ -61,13 +62,13 @@ impl FaultyFileSystem {
         self.healed.store(true, Ordering::SeqCst);
     }
 
-    /// Counts a call. Returns how the call that is due now fails, and whether it is the first that does.
+    /// Counts a call. Returns how the call that is due now fails, and whether it is the first, third, fifth… that does.
     fn fault(&self) -> Option<(Fault, bool)> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         let is_due = (self.from..self.from.saturating_add(self.times)).contains(&call);
         let fails = is_due && !self.healed.load(Ordering::SeqCst);
         self.fired.fetch_add(u64::from(fails), Ordering::SeqCst);
-        fails.then_some((self.fault, call == self.from))
+        fails.then(|| (self.fault, (call - self.from) % 2 == 0))
     }
 
     fn fail(&self) -> io::Result<()> {

@@ -22,11 +22,7 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{
-    Gather, LineWriter, Stats, TakeLines,
-    lines::{count_lines, first_line, whole_lines_within},
-    path,
-};
+use super::{Gather, LineWriter, Stats, TakeLines, lines, path};
 use crate::{
     Error, clock,
     error::{Trouble, report},
@@ -216,11 +212,11 @@ impl Shared {
     fn write_lines(&self, state: &mut State, mut lines: &[u8]) {
         while !lines.is_empty() {
             let room = self.max_bytes.saturating_sub(state.len_when_closed());
-            let mut fitting = whole_lines_within(lines, room);
+            let mut fitting = lines::fitting(lines, room);
             if fitting == 0 {
                 let has_rotated = state.len == 0 || self.rotate(state);
                 let room = if has_rotated { self.max_bytes } else { u64::MAX };
-                fitting = whole_lines_within(lines, room).max(first_line(lines));
+                fitting = lines::fitting(lines, room).max(lines::first(lines));
             }
             let (now, later) = lines.split_at(fitting);
             state.append(now, &self.path);
@@ -294,7 +290,7 @@ impl State {
 
     /// Appends whole lines: with one call, unless the operating system takes less at a time.
     fn append(&mut self, lines: &[u8], path: &Path) {
-        let count = count_lines(lines);
+        let count = lines::count(lines);
         let result = if self.is_torn {
             let closed = [CLOSE_FRAGMENT, lines].concat();
             self.append_bytes(&closed)
@@ -305,7 +301,7 @@ impl State {
         match result {
             Ok(()) => self.stats.written_lines += count,
             Err((taken, error)) => {
-                let written = count_lines(&lines[..taken]);
+                let written = lines::count(&lines[..taken]);
                 self.stats.written_lines += written;
                 self.stats.dropped_lines += count - written;
                 report(
@@ -344,7 +340,7 @@ impl State {
 impl TakeLines for InstanceFile {
     fn take_lines(&self, lines: &[u8]) {
         let was_cut = handoff::take();
-        let count = count_lines(lines);
+        let count = lines::count(lines);
         let Some(mut state) = self.shared.state_for_line() else {
             let path = self.path().display();
             return report(

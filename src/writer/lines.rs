@@ -1,17 +1,17 @@
 //! Bytes as lines.
 
 /// The number of whole lines.
-pub(super) fn count_lines(bytes: &[u8]) -> u64 {
+pub(super) fn count(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 
 /// The length of the first line, with its LF.
-pub(super) fn first_line(lines: &[u8]) -> usize {
+pub(super) fn first(lines: &[u8]) -> usize {
     lines.iter().position(|&byte| byte == b'\n').map_or(lines.len(), |at| at + 1)
 }
 
 /// The length of as many whole lines as fit into `room`.
-pub(super) fn whole_lines_within(lines: &[u8], room: u64) -> usize {
+pub(super) fn fitting(lines: &[u8], room: u64) -> usize {
     let room = usize::try_from(room).unwrap_or(usize::MAX);
     if lines.len() <= room {
         return lines.len();
