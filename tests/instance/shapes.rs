@@ -97,7 +97,7 @@ fn fmt_writes_json_through_it() {
 #[test]
 fn fmt_writes_pretty_records_of_several_lines_through_it() {
     let dir = Dir::new();
-    let file = builder(&dir).max_bytes(100).build().expect("the file can be opened");
+    let file = builder(&dir).max_bytes(50).build().expect("the file can be opened");
     let subscriber = tracing_subscriber::fmt().pretty().with_ansi(false).with_writer(file.clone());
     with_default(subscriber.without_time().finish(), || {
         (0..3).for_each(|n| tracing::info!(target: "app", n, "pretty"));
