@@ -1,18 +1,9 @@
 //! The only place that asks for the time, and the default timestamp.
 
-use std::{
-    cell::Cell,
-    fmt,
-    sync::OnceLock,
-    time::{Instant, SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
+use std::{cell::RefCell, fmt, sync::OnceLock, time::Instant};
 
 use tracing_subscriber::fmt::{format::Writer, time::FormatTime};
-
-/// The time of day.
-pub(crate) fn now() -> SystemTime {
-    SystemTime::now()
-}
 
 /// A time that never goes back, for durations.
 pub(crate) fn instant() -> Instant {
@@ -39,29 +30,37 @@ pub(crate) fn uptime_millis() -> u64 {
 /// # Ok::<(), std::fmt::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct UtcSeconds;
 
 /// A timestamp's text: `2026-01-01T12:00:00`.
 type Stamp = [u8; 19];
 
 thread_local! {
-    /// The last second that this thread rendered. Without a destructor, so it can be had even while the thread ends.
-    static LAST: Cell<(i64, Stamp)> = const { Cell::new((0, *b"1970-01-01T00:00:00")) };
+    /// The last second that this thread rendered.
+    static LAST: RefCell<(i64, String)> = const { RefCell::new((0, String::new())) };
 }
 
 impl FormatTime for UtcSeconds {
     fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
-        let (_, stamp) = LAST.with(|last| {
-            let second = unix_seconds(now());
-            if last.get().0 != second {
-                last.set((second, render(second)));
+        let second = unix_seconds(SystemTime::now());
+        let from_last = |last: &RefCell<(i64, String)>| {
+            let mut last = last.try_borrow_mut().ok()?;
+            if last.0 != second || last.1.is_empty() {
+                last.0 = second;
+                last.1.clear();
+                last.1.push_str(text_of(&render(second)));
             }
-            last.get()
-        });
-        // The text is ASCII.
-        w.write_str(str::from_utf8(&stamp).unwrap_or_default())
+            Some(w.write_str(&last.1))
+        };
+        match LAST.try_with(from_last) {
+            Ok(Some(result)) => result,
+            _ => w.write_str(text_of(&render(second))), // the thread is ending, or `w` came by here
+        }
     }
+}
+
+fn text_of(stamp: &Stamp) -> &str {
+    std::str::from_utf8(stamp).unwrap_or_default() // digits, `-`, `T` and `:`
 }
 
 /// Whole seconds since 1970, rounded down.

@@ -168,6 +168,21 @@ impl<'a> EventText<'a> {
         self.whole = self.out.len();
     }
 
+    /// An integer, without the detour through `fmt`: a third of its instructions.
+    fn integer(&mut self, field: &Field, value: u64, is_negative: bool) {
+        let sign = if is_negative { "-" } else { "" };
+        match field.name() {
+            "message" => self.message(format_args!("{sign}{value}")),
+            name if name.starts_with("log.") => {}
+            name => {
+                self.key(name);
+                self.out.push_str(sign);
+                push_decimal(self.out, value);
+                self.whole = self.out.len();
+            }
+        }
+    }
+
     fn message(&mut self, value: fmt::Arguments<'_>) {
         if self.out.len() == self.start { self.format(value) } else { self.late_message(value) }
     }
@@ -195,6 +210,14 @@ impl Visit for EventText<'_> {
                 self.whole = self.out.len();
             }
         }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.integer(field, value.unsigned_abs(), value < 0);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.integer(field, value, false);
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
@@ -285,5 +308,43 @@ fn push_quoted(out: &mut String, text: &str) {
     } else {
         // A String takes any text: the result can't be an error.
         let _ = write!(out, "{text:?}");
+    }
+}
+
+/// Appends a number in decimal digits.
+fn push_decimal(out: &mut String, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend(digits[first..].iter().map(|&digit| char::from(digit)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_shown_as_display_shows_them() {
+        for number in [0, 7, 10, 25, 99, 100, 12_345_678_901, u64::MAX] {
+            let mut out = String::new();
+            push_decimal(&mut out, number);
+            assert_eq!(out, number.to_string());
+        }
+    }
+
+    #[test]
+    fn quotes_are_those_of_debug() {
+        for text in ["", "plain", "a \"quote\"", "back\\slash", "Größe", "\u{1b}[0m", "\n"] {
+            let mut out = String::new();
+            push_quoted(&mut out, text);
+            assert_eq!(out, format!("{text:?}"));
+        }
     }
 }

@@ -16,34 +16,40 @@ pub(super) enum Place {
     Text,
 }
 
-/// Returns whether `text` may hold a character that has to be escaped anywhere.
+/// Returns whether `text` may hold a character that has to be escaped.
 ///
 /// Says yes to every such character, and to some innocent ones that share a first byte with them (0xC2 begins
 /// the C1 controls and `°`, 0xE2 the separators and `–`): [`escape_into`] looks closer.
 pub(super) fn is_suspicious(text: &[u8]) -> bool {
-    let mut found = 0_u8;
-    for &byte in text {
-        let control = (byte < 0x20) & (byte != b'\t');
-        found |= u8::from(control | (byte == 0x7f) | (byte == 0xc2) | (byte == 0xe2));
+    !is_printable_ascii(text)
+        && text.iter().any(|&byte| matches!(byte, 0..=8 | 10..=0x1f | 0x7f | 0xc2 | 0xe2))
+}
+
+/// Returns whether every byte is from 0x20 to 0x7e, eight bytes at a time.
+fn is_printable_ascii(text: &[u8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    // The high bit of a byte is set if it was set before, if the byte is 0x7f, or if it is below 0x20. A borrow
+    // or carry into the next byte comes only from a byte that is found anyway.
+    let found = |word: u64| word | word.wrapping_add(ONES) | word.wrapping_sub(ONES * 0x20);
+    let mut words = text.chunks_exact(8);
+    let mut all = 0;
+    for word in words.by_ref() {
+        all |= found(u64::from_ne_bytes(word.try_into().expect("a chunk of 8 bytes")));
     }
-    found != 0
+    let mut last = [b' '; 8];
+    last[..words.remainder().len()].copy_from_slice(words.remainder());
+    (all | found(u64::from_ne_bytes(last))) & (ONES * 0x80) == 0
 }
 
 /// Returns whether `text`, at the start of a body, could be taken for a lifecycle line or a separator.
-pub(super) fn poses_as_lifecycle(text: &str) -> bool {
-    match text.strip_prefix("--") {
-        Some(rest) => {
-            let rest = rest.strip_prefix('-').unwrap_or(rest);
-            rest.is_empty() || rest.starts_with(' ')
-        }
-        None => false,
-    }
+pub(super) fn poses_as_lifecycle(text: &[u8]) -> bool {
+    matches!(text, [b'-', b'-'] | [b'-', b'-', b' ', ..] | [b'-', b'-', b'-'] | [b'-', b'-', b'-', b' ', ..])
 }
 
 /// Appends `text` to `out` with everything escaped that must not stand raw in `place`.
 pub(super) fn escape_into(out: &mut String, text: &str, place: Place) {
     let mut text = text;
-    if place != Place::Tag && poses_as_lifecycle(text) {
+    if place != Place::Tag && poses_as_lifecycle(text.as_bytes()) {
         out.push_str("\\u{2d}");
         text = &text[1..];
     }
@@ -104,6 +110,20 @@ mod tests {
                 assert!(out.is_ascii() && !out.bytes().any(|b| b < 0x20), "{out:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_scan_finds_every_byte_at_every_place() {
+        for byte in (0..=8).chain(10..=0x1f).chain([0x7f, 0xc2, 0xe2]) {
+            for len in 1..20 {
+                for at in 0..len {
+                    let mut text = vec![b'~'; len];
+                    text[at] = byte;
+                    assert!(is_suspicious(&text), "{byte:#x} at {at} of {len}");
+                }
+            }
+        }
+        assert!(!is_suspicious("~ \t plain, Größe 日本".as_bytes()));
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Parser {
         }
         let level = if self.level { Some(rest.level()?) } else { None };
         let target = if self.target && id != NO_TASK { Some(rest.target()?) } else { None };
-        if escape::poses_as_lifecycle(rest.text()) {
+        if escape::poses_as_lifecycle(rest.text().as_bytes()) {
             return Err(rest.expected("a text that can't be taken for a lifecycle line"));
         }
         Ok(Line { level, target, ..Line::of(id, name, timestamp, Body::Message(rest.text())) })
@@ -236,7 +236,7 @@ impl<'a> Rest<'a> {
     fn target(&mut self) -> Result<&'a str, ParseError> {
         let (target, tail) =
             self.text().split_once(": ").ok_or_else(|| self.expected("a target and `: `"))?;
-        if escape::poses_as_lifecycle(target) {
+        if escape::poses_as_lifecycle(target.as_bytes()) {
             return Err(self.expected("a target that can't be taken for a lifecycle line"));
         }
         self.skip_to(tail);

@@ -83,12 +83,13 @@ impl Draft {
     }
 
     fn needs_escapes(&self) -> bool {
-        is_suspicious(&self.buf.as_bytes()[self.stamp..])
-            || poses_as_lifecycle(&self.buf[self.text..])
-            || poses_as_lifecycle(&self.buf[self.stamp..self.stamp_end])
+        let buf = self.buf.as_bytes();
+        is_suspicious(&buf[self.stamp..])
+            || poses_as_lifecycle(&buf[self.text..])
+            || poses_as_lifecycle(&buf[self.stamp..self.stamp_end])
             || (self.text > self.target && {
-                let target = &self.buf[self.target..self.text - 2];
-                poses_as_lifecycle(target) || target.contains(": ")
+                let target = &buf[self.target..self.text - 2];
+                poses_as_lifecycle(target) || target.windows(2).any(|pair| pair == b": ")
             })
     }
 
@@ -117,7 +118,7 @@ impl Draft {
         let mark_len = " [cut  bytes]\n".len() + decimal_digits(full);
         let room = max_line.saturating_sub(self.text + mark_len).min(full);
         let mut kept = floor_char_boundary(&self.buf[self.text..], room);
-        if poses_as_lifecycle(&self.buf[self.text..self.text + kept]) {
+        if poses_as_lifecycle(&self.buf.as_bytes()[self.text..self.text + kept]) {
             kept = 1; // "-- [cut …" would read as a lifecycle line, "- [cut …" does not
         }
         self.buf.truncate(self.text + kept);
@@ -228,7 +229,7 @@ mod tests {
             for text in ["--aaaaaaaaaaaaaaaaaaaa", "---aaaaaaaaaaaaaaaaaaa"] {
                 let (line, _) = log_line(text, 28 + 16 + room);
                 let body = &line["[a] [b] 2026-01-01T12:00:00 ".len()..line.len() - 1];
-                assert!(!poses_as_lifecycle(body), "{line}");
+                assert!(!poses_as_lifecycle(body.as_bytes()), "{line}");
             }
         }
     }
