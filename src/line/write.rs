@@ -149,7 +149,7 @@ impl Draft {
         // "-- [cut …" would read as a lifecycle line, "- [cut …" does not.
         if poses_as_lifecycle(&self.buf[self.text..]) {
             self.buf.truncate(self.text + 1);
-        } else if let Some(dash) = self.posing_dash() {
+        } else if let Some(dash) = self.posing_dash().filter(|&dash| dash >= self.text) {
             self.buf.truncate(dash + 1);
         }
         let kept = self.buf.len() - self.text;
