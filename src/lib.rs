@@ -102,6 +102,7 @@
 //! | `file_mode`, refusing a FIFO without waiting | yes | yes | no |
 //! | INTERRUPTED at `process::exit` | `atexit` | `atexit` | `atexit` |
 
+mod ascii;
 mod clock;
 mod current;
 mod error;
