@@ -172,6 +172,16 @@ fn an_error_shows_its_sources() {
     assert_eq!(texts, [r"giving up err=no mail err.sources=[no route, refused\n[a] [b]]"]);
 }
 
+#[test]
+fn an_error_among_the_span_fields_shows_its_sources_too() {
+    let error = Failure("no mail", Some(Box::new(Failure("no route", None))));
+    let lines = lines(
+        |layer| layer.with_span_fields(true),
+        || task_span!("mail", 7, err = &error as &dyn Error).run_task(|| tracing::info!("giving up")),
+    );
+    assert_eq!(lines, [format!("[7] [mail] {NOON} giving up err=no mail err.sources=[no route]")]);
+}
+
 /// What tracing-subscriber's default format makes of `log`, outside any span.
 fn as_subscriber_prints(log: impl FnOnce()) -> Vec<String> {
     let capture = Capture::default();
