@@ -20,7 +20,7 @@ impl Capture {
 }
 
 fn line_of(write: &[u8]) -> String {
-    let text = str::from_utf8(write).expect("a line is UTF-8");
+    let text = std::str::from_utf8(write).expect("a line is UTF-8");
     let line = text.strip_suffix('\n').unwrap_or_else(|| panic!("a write ends in LF: {text:?}"));
     let raw = line.chars().find(|&c| c.is_control() && c != '\t');
     assert_eq!(raw, None, "no control character but TAB: {line:?}");

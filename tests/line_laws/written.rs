@@ -68,7 +68,7 @@ proptest! {
             full_id: false,
             max_line: 1024 * 1024,
         };
-        for line in story.tell(&form, UtcSeconds::default()) {
+        for line in story.tell(&form, UtcSeconds) {
             let parsed = parse(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
             prop_assert!(parsed.timestamp.is_none_or(|stamp| stamp.len() == "2026-01-01T12:00:00".len()));
             prop_assert_eq!(parsed.to_string(), line.as_str());
