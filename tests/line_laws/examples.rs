@@ -15,12 +15,12 @@ use crate::{
     written::assert_regex_agrees,
 };
 
-const NOON: &str = "2026-01-01T12:00:00";
+pub(crate) const NOON: &str = "2026-01-01T12:00:00";
 
-type Layer = TaskLayer<Capture, Says>;
+pub(crate) type Layer = TaskLayer<Capture, Says>;
 
 /// The lines that `log` leaves with a layer that says it is noon.
-fn lines(form: impl FnOnce(Layer) -> Layer, log: impl FnOnce()) -> Vec<String> {
+pub(crate) fn lines(form: impl FnOnce(Layer) -> Layer, log: impl FnOnce()) -> Vec<String> {
     let capture = Capture::default();
     let layer = form(TaskLayer::new(capture.clone()).with_timer(Says(NOON.to_owned())));
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
