@@ -231,12 +231,17 @@ impl Visit for EventText<'_> {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        match value.source() {
-            None => self.record_debug(field, &format_args!("{value}")),
-            Some(first) => {
-                let name = field.name();
-                self.record_debug(field, &format_args!("{value} {name}.sources={}", Sources(first)));
-            }
+        record_error(self, field, value);
+    }
+}
+
+/// Records an error as its Display and, behind that, its sources.
+fn record_error(visitor: &mut dyn Visit, field: &Field, value: &(dyn Error + 'static)) {
+    match value.source() {
+        None => visitor.record_debug(field, &format_args!("{value}")),
+        Some(first) => {
+            let name = field.name();
+            visitor.record_debug(field, &format_args!("{value} {name}.sources={}", Sources(first)));
         }
     }
 }
@@ -289,7 +294,7 @@ impl Visit for SpanFields {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        self.record_debug(field, &format_args!("{value}"));
+        record_error(self, field, value);
     }
 }
 

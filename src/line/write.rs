@@ -319,7 +319,16 @@ mod tests {
             draft.end_stamp();
             draft.text().0.extend_from_slice(text.as_bytes());
             assert_eq!(draft.finish(1000).bytes, format!("[a] [b] {shown}\n").as_bytes());
-            assert!(draft.text < draft.buf.len());
+            let text = if stamp.is_empty() { shown } else { text };
+            assert_eq!(
+                draft.buf[draft.text..],
+                *format!(
+                    "{text}
+"
+                )
+                .as_bytes(),
+                "what may be cut"
+            );
         }
     }
 

@@ -15,12 +15,12 @@ use crate::{
     written::assert_regex_agrees,
 };
 
-const NOON: &str = "2026-01-01T12:00:00";
+pub(crate) const NOON: &str = "2026-01-01T12:00:00";
 
-type Layer = TaskLayer<Capture, Says>;
+pub(crate) type Layer = TaskLayer<Capture, Says>;
 
 /// The lines that `log` leaves with a layer that says it is noon.
-fn lines(form: impl FnOnce(Layer) -> Layer, log: impl FnOnce()) -> Vec<String> {
+pub(crate) fn lines(form: impl FnOnce(Layer) -> Layer, log: impl FnOnce()) -> Vec<String> {
     let capture = Capture::default();
     let layer = form(TaskLayer::new(capture.clone()).with_timer(Says(NOON.to_owned())));
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
@@ -170,6 +170,16 @@ fn an_error_shows_its_sources() {
     let outer = Failure("no mail", Some(Box::new(Failure("no route", Some(Box::new(inner))))));
     let texts = texts(|| tracing::info!(err = &outer as &dyn Error, "giving up"));
     assert_eq!(texts, [r"giving up err=no mail err.sources=[no route, refused\n[a] [b]]"]);
+}
+
+#[test]
+fn an_error_among_the_span_fields_shows_its_sources_too() {
+    let error = Failure("no mail", Some(Box::new(Failure("no route", None))));
+    let lines = lines(
+        |layer| layer.with_span_fields(true),
+        || task_span!("mail", 7, err = &error as &dyn Error).run_task(|| tracing::info!("giving up")),
+    );
+    assert_eq!(lines, [format!("[7] [mail] {NOON} giving up err=no mail err.sources=[no route]")]);
 }
 
 /// What tracing-subscriber's default format makes of `log`, outside any span.

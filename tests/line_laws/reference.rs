@@ -20,9 +20,13 @@ fn without_controls(text: &str) -> String {
     text.chars().map(|c| control(c).unwrap_or_else(|| c.to_string())).collect()
 }
 
+/// Whether a body that begins so could be taken for a lifecycle line or a separator.
+pub(crate) fn poses(text: &str) -> bool {
+    text.starts_with("-- ") || text.starts_with("--- ") || text == "--" || text == "---"
+}
+
 fn without_first_dash(text: &str) -> String {
-    let poses = text.starts_with("-- ") || text.starts_with("--- ") || text == "--" || text == "---";
-    if poses { format!("\\u{{2d}}{}", &text[1..]) } else { text.to_owned() }
+    if poses(text) { format!("\\u{{2d}}{}", &text[1..]) } else { text.to_owned() }
 }
 
 /// A text as a line shows it.

@@ -11,6 +11,7 @@ use tracing_tasklog::{
 
 use crate::{
     capture::Says,
+    reference,
     story::{Expected, Form, Kind, any_form, any_story},
     texts::{stamp, timer},
 };
@@ -68,7 +69,7 @@ proptest! {
             full_id: false,
             max_line: 1024 * 1024,
         };
-        for line in story.tell(&form, UtcSeconds::default()) {
+        for line in story.tell(&form, UtcSeconds) {
             let parsed = parse(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
             prop_assert!(parsed.timestamp.is_none_or(|stamp| stamp.len() == "2026-01-01T12:00:00".len()));
             prop_assert_eq!(parsed.to_string(), line.as_str());
@@ -82,12 +83,17 @@ fn text_of<'l>(line: &'l str, expected: &Expected, max_line: usize) -> &'l str {
     let Expected { head, text, .. } = expected;
     let shown = line.strip_prefix(head.as_str());
     let shown = shown.unwrap_or_else(|| panic!("the line begins with {head:?}: {line:?}"));
-    if text.is_empty() || head.len() + text.len() < max_line {
+    assert_fits(shown, text, head.len(), max_line);
+    shown
+}
+
+/// Law 6 for a text behind a head of `head_len` bytes.
+pub(crate) fn assert_fits(shown: &str, text: &str, head_len: usize, max_line: usize) {
+    if text.is_empty() || head_len + text.len() < max_line {
         assert_eq!(shown, text, "whole, because it fits in {max_line}");
     } else {
-        assert_cut(shown, text, head.len(), max_line);
+        assert_cut(shown, text, head_len, max_line);
     }
-    shown
 }
 
 fn assert_cut(shown: &str, text: &str, head_len: usize, max_line: usize) {
@@ -178,6 +184,7 @@ fn assert_seen_as_message(line: &str, prefix: &str) {
             assert_eq!(format!("[{}] [{}] ", parsed.id, parsed.name), prefix);
         }
     }
+    assert!(!reference::poses(&line[prefix.len()..]), "for people: {line:?}");
     if let Some(found) = SHIPPER.captures(line) {
         assert!(found.name("status").is_none() && found.name("retry").is_none(), "for shippers: {line:?}");
     }
