@@ -96,7 +96,7 @@ fn last_byte(file: &mut File) -> io::Result<u8> {
 fn restrict(options: &mut OpenOptions, mode: Option<u32>) {
     use std::os::unix::fs::OpenOptionsExt as _;
 
-    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
     if let Some(mode) = mode {
         options.mode(mode);
     }

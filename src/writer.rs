@@ -21,6 +21,7 @@
 //! clone: clones share the file.
 
 mod instance;
+mod lines;
 mod path;
 mod stats;
 

@@ -5,7 +5,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -14,11 +14,12 @@ use super::{AppendFile, FileSystem, Opened, RealFileSystem};
 /// What happens to the call that fails.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
-    /// It returns this error and does nothing.
-    Error(io::ErrorKind),
+    /// It returns this error of the operating system, by its number, and does nothing.
+    Os(i32),
     /// A write takes half of the bytes; other calls return `Interrupted`.
     Short,
-    /// A write takes half of the bytes and the next one fails with `StorageFull`, as on a real full disk.
+    /// A write takes half of the bytes and the next one fails with `StorageFull`, as on a real full disk; and so on by
+    /// turns, as if a little room came free again and again.
     ShortThenFull,
 }
 
@@ -26,6 +27,8 @@ pub(crate) enum Fault {
 #[derive(Clone, Debug)]
 pub(crate) struct FaultyFileSystem {
     calls: Arc<AtomicU64>,
+    fired: Arc<AtomicU64>,
+    healed: Arc<AtomicBool>,
     from: u64,
     times: u64,
     fault: Fault,
@@ -34,7 +37,14 @@ pub(crate) struct FaultyFileSystem {
 impl FaultyFileSystem {
     /// Returns a file system whose `from`-th call fails, and those after it up to `times` in all.
     pub(crate) fn new(from: u64, times: u64, fault: Fault) -> Self {
-        FaultyFileSystem { calls: Arc::default(), from, times, fault }
+        FaultyFileSystem {
+            calls: Arc::default(),
+            fired: Arc::default(),
+            healed: Arc::default(),
+            from,
+            times,
+            fault,
+        }
     }
 
     /// Returns how many calls were made.
@@ -42,17 +52,29 @@ impl FaultyFileSystem {
         self.calls.load(Ordering::SeqCst)
     }
 
-    /// Counts a call. Returns how the call that is due now fails, and whether it is the first that does.
+    /// Returns how many calls failed so far.
+    pub(crate) fn fired(&self) -> u64 {
+        self.fired.load(Ordering::SeqCst)
+    }
+
+    /// Ends the trouble: no later call fails.
+    pub(crate) fn heal(&self) {
+        self.healed.store(true, Ordering::SeqCst);
+    }
+
+    /// Counts a call. Returns how the call that is due now fails, and whether it is the first, third, fifth… that does.
     fn fault(&self) -> Option<(Fault, bool)> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
-        let fails = (self.from..self.from.saturating_add(self.times)).contains(&call);
-        fails.then_some((self.fault, call == self.from))
+        let is_due = (self.from..self.from.saturating_add(self.times)).contains(&call);
+        let fails = is_due && !self.healed.load(Ordering::SeqCst);
+        self.fired.fetch_add(u64::from(fails), Ordering::SeqCst);
+        fails.then(|| (self.fault, (call - self.from) % 2 == 0))
     }
 
     fn fail(&self) -> io::Result<()> {
         match self.fault() {
             None => Ok(()),
-            Some((Fault::Error(kind), _)) => Err(kind.into()),
+            Some((Fault::Os(code), _)) => Err(io::Error::from_raw_os_error(code)),
             Some((Fault::Short, _)) => Err(io::ErrorKind::Interrupted.into()),
             Some((Fault::ShortThenFull, _)) => Err(io::ErrorKind::StorageFull.into()),
         }
@@ -91,7 +113,7 @@ impl AppendFile for FaultyFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.files.fault() {
             None => self.file.append(bytes),
-            Some((Fault::Error(kind), _)) => Err(kind.into()),
+            Some((Fault::Os(code), _)) => Err(io::Error::from_raw_os_error(code)),
             Some((Fault::ShortThenFull, false)) => Err(io::ErrorKind::StorageFull.into()),
             Some((Fault::Short | Fault::ShortThenFull, _)) => {
                 self.file.append(&bytes[..bytes.len().div_ceil(2)])

@@ -25,6 +25,10 @@ pub trait TaskSpanExt {
 
     /// Runs `f` in the task, which is FAILED if `f` returns `Err`; `Ok` says nothing about it.
     ///
+    /// # Errors
+    ///
+    /// What `f` returns.
+    ///
     /// ```
     /// use tracing_tasklog::{TaskSpanExt, task_span};
     ///

@@ -118,7 +118,7 @@ impl Parser {
         }
         let level = if self.level { Some(rest.level()?) } else { None };
         let target = if self.target && id != NO_TASK { Some(rest.target()?) } else { None };
-        if escape::poses_as_lifecycle(rest.text()) {
+        if escape::poses_as_lifecycle(rest.text().as_bytes()) {
             return Err(rest.expected("a text that can't be taken for a lifecycle line"));
         }
         Ok(Line { level, target, ..Line::of(id, name, timestamp, Body::Message(rest.text())) })
@@ -236,7 +236,7 @@ impl<'a> Rest<'a> {
     fn target(&mut self) -> Result<&'a str, ParseError> {
         let (target, tail) =
             self.text().split_once(": ").ok_or_else(|| self.expected("a target and `: `"))?;
-        if escape::poses_as_lifecycle(target) {
+        if escape::poses_as_lifecycle(target.as_bytes()) {
             return Err(self.expected("a target that can't be taken for a lifecycle line"));
         }
         self.skip_to(tail);
@@ -289,18 +289,24 @@ fn digits(text: &str) -> usize {
 
 /// The length of the timestamp at the start of `text`, if there is one with all its numbers in range.
 fn timestamp_len(text: &[u8]) -> Option<usize> {
-    const SHAPE: &[u8; 19] = b"dddd-dd-ddTdd:dd:dd";
-    let fits =
-        |(&shape, &byte): (&u8, &u8)| if shape == b'd' { byte.is_ascii_digit() } else { byte == shape };
-    if text.len() < SHAPE.len() || !SHAPE.iter().zip(text).all(fits) {
-        return None;
-    }
+    let len = timestamp_shape_len(text)?;
     let number = |at: usize| (text[at] - b'0') * 10 + (text[at + 1] - b'0');
     let in_range = (1..=12).contains(&number(5))
         && (1..=31).contains(&number(8))
         && number(11) <= 23
         && number(14) <= 59
         && number(17) <= 60;
+    in_range.then_some(len)
+}
+
+/// The length of what at the start of `text` has the shape of a timestamp, whatever its numbers.
+pub(super) fn timestamp_shape_len(text: &[u8]) -> Option<usize> {
+    const SHAPE: &[u8; 19] = b"dddd-dd-ddTdd:dd:dd";
+    let fits =
+        |(&shape, &byte): (&u8, &u8)| if shape == b'd' { byte.is_ascii_digit() } else { byte == shape };
+    if text.len() < SHAPE.len() || !SHAPE.iter().zip(text).all(fits) {
+        return None;
+    }
     let fraction = match &text[SHAPE.len()..] {
         [b'.', tail @ ..] => match tail.iter().take_while(|b| b.is_ascii_digit()).count() {
             0 => return None,
@@ -309,7 +315,7 @@ fn timestamp_len(text: &[u8]) -> Option<usize> {
         _ => 0,
     };
     let len = SHAPE.len() + fraction;
-    in_range.then(|| len + zone_len(&text[len..]))
+    Some(len + zone_len(&text[len..]))
 }
 
 fn zone_len(text: &[u8]) -> usize {

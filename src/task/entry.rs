@@ -22,7 +22,7 @@ pub(crate) struct Entry {
     mark: Weak<LayerMark>,
     sink: Arc<dyn Sink>,
     /// `[id] [name] `, in the layer's id format.
-    prefix: OnceLock<String>,
+    prefix: OnceLock<Vec<u8>>,
     life: Arc<Life>,
     /// The place among the layer's open tasks; 0 for none.
     seat: AtomicU64,
@@ -79,10 +79,10 @@ impl Entry {
     }
 
     /// Returns `[id] [name] `. Fixes id and name.
-    pub(crate) fn prefix(&self) -> &str {
+    pub(crate) fn prefix(&self) -> &[u8] {
         self.prefix.get_or_init(|| {
             let tag = self.identity.tag();
-            let mut prefix = String::new();
+            let mut prefix = Vec::new();
             push_prefix(&mut prefix, self.sink.options().id_format.shown(&tag.id), &tag.name);
             prefix
         })
@@ -181,14 +181,14 @@ impl Entry {
     }
 
     /// Appends the span's own fields to a text.
-    pub(crate) fn push_fields(&self, out: &mut String, text_start: usize) {
+    pub(crate) fn push_fields(&self, out: &mut Vec<u8>, text_start: usize) {
         for (key, value) in lock(&self.fields).iter() {
             if out.len() > text_start {
-                out.push(' ');
+                out.push(b' ');
             }
-            out.push_str(key);
-            out.push('=');
-            out.push_str(value);
+            out.extend_from_slice(key.as_bytes());
+            out.push(b'=');
+            out.extend_from_slice(value.as_bytes());
         }
     }
 }

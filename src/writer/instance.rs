@@ -5,7 +5,8 @@
 //! 1. Backups are renamed from the first free number down: `.2` to `.3`, then `.1` to `.2`. Stopped anywhere, this
 //!    leaves a gap, and the next rotation begins at the gap. Only the oldest backup is ever renamed over, and only
 //!    if all numbers are taken.
-//! 2. The live file is renamed to `.1`, which is free by now. It stays open, so lines still have a place.
+//! 2. The live file, its last line whole or closed, is renamed to `.1`, which is free by now. It stays open, so
+//!    lines still have a place. If somebody has deleted it, there is nothing to rename.
 //! 3. A new live file is opened. Until that succeeds lines go to the old one, now `.1`.
 //!
 //! A step that fails ends the rotation: the line is written to the file that is open, the size limit is exceeded,
@@ -21,7 +22,7 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{Gather, LineWriter, Stats, TakeLines, path};
+use super::{Gather, LineWriter, Stats, TakeLines, lines, path};
 use crate::{
     Error, clock,
     error::{Trouble, report},
@@ -210,12 +211,12 @@ impl Shared {
     /// Writes lines to the files that they belong into: as many with one call as fit.
     fn write_lines(&self, state: &mut State, mut lines: &[u8]) {
         while !lines.is_empty() {
-            let room = self.max_bytes.saturating_sub(state.len);
-            let mut fitting = whole_lines_within(lines, room);
+            let room = self.max_bytes.saturating_sub(state.len_when_closed());
+            let mut fitting = lines::fitting(lines, room);
             if fitting == 0 {
                 let has_rotated = state.len == 0 || self.rotate(state);
                 let room = if has_rotated { self.max_bytes } else { u64::MAX };
-                fitting = whole_lines_within(lines, room).max(first_line(lines));
+                fitting = lines::fitting(lines, room).max(lines::first(lines));
             }
             let (now, later) = lines.split_at(fitting);
             state.append(now, &self.path);
@@ -228,14 +229,14 @@ impl Shared {
         if state.retry_at.is_some_and(|at| clock::instant() < at) {
             return false;
         }
-        match self.try_rotate(state) {
+        let closed = state.close_fragment();
+        match closed.and_then(|()| self.try_rotate(state).map_err(|error| state.failed(error))) {
             Ok(opened) => {
                 let stats = Stats { rotations: state.stats.rotations + 1, ..state.stats };
                 *state = State { stats, ..State::new(opened) };
                 true
             }
             Err(error) => {
-                state.stats.errors += 1;
                 state.retry_at = Some(clock::instant() + RETRY_AFTER);
                 let path = self.path.display();
                 report(
@@ -253,8 +254,10 @@ impl Shared {
             for (from, to) in rotation::shifts(self.backups, |number| self.files.exists(&backup(number))) {
                 self.files.rename(&backup(from), &backup(to))?;
             }
-            self.files.rename(&self.path, &backup(1))?;
-            state.is_renamed = true;
+            match self.files.rename(&self.path, &backup(1)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => state.is_renamed = true,
+            }
         }
         self.files.open(&self.path, self.mode)
     }
@@ -272,9 +275,22 @@ impl State {
         }
     }
 
+    /// The file's length once its last line is whole or closed.
+    fn len_when_closed(&self) -> u64 {
+        self.len + if self.is_torn { CLOSE_FRAGMENT.len() as u64 } else { 0 }
+    }
+
+    /// Closes the fragment that the file ends in, if it does.
+    fn close_fragment(&mut self) -> io::Result<()> {
+        if self.is_torn {
+            self.append_bytes(CLOSE_FRAGMENT).map_err(|(_, error)| error)?;
+        }
+        Ok(())
+    }
+
     /// Appends whole lines: with one call, unless the operating system takes less at a time.
     fn append(&mut self, lines: &[u8], path: &Path) {
-        let count = count_lines(lines);
+        let count = lines::count(lines);
         let result = if self.is_torn {
             let closed = [CLOSE_FRAGMENT, lines].concat();
             self.append_bytes(&closed)
@@ -285,7 +301,7 @@ impl State {
         match result {
             Ok(()) => self.stats.written_lines += count,
             Err((taken, error)) => {
-                let written = count_lines(&lines[..taken]);
+                let written = lines::count(&lines[..taken]);
                 self.stats.written_lines += written;
                 self.stats.dropped_lines += count - written;
                 report(
@@ -324,7 +340,7 @@ impl State {
 impl TakeLines for InstanceFile {
     fn take_lines(&self, lines: &[u8]) {
         let was_cut = handoff::take();
-        let count = count_lines(lines);
+        let count = lines::count(lines);
         let Some(mut state) = self.shared.state_for_line() else {
             let path = self.path().display();
             return report(
@@ -378,24 +394,6 @@ impl fmt::Debug for InstanceFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InstanceFile").field("path", &self.shared.path).finish_non_exhaustive()
     }
-}
-
-fn count_lines(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|&&byte| byte == b'\n').count() as u64
-}
-
-/// The length of the first line, with its LF.
-fn first_line(lines: &[u8]) -> usize {
-    lines.iter().position(|&byte| byte == b'\n').map_or(lines.len(), |at| at + 1)
-}
-
-/// The length of as many whole lines as fit into `room`.
-fn whole_lines_within(lines: &[u8], room: u64) -> usize {
-    let room = usize::try_from(room).unwrap_or(usize::MAX);
-    if lines.len() <= room {
-        return lines.len();
-    }
-    lines[..room].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1)
 }
 
 #[cfg(test)]

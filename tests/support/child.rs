@@ -23,7 +23,16 @@
 //! mixed into the child's stdout.
 
 use std::ffi::OsStr;
+#[cfg(unix)]
+use std::fs;
 use std::io::{self, Read, Write};
+#[cfg(unix)]
+use std::os::unix::{
+    fs::{MetadataExt, PermissionsExt},
+    process::CommandExt,
+};
+#[cfg(unix)]
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -111,7 +120,35 @@ impl Child {
     /// This very test binary, running nothing but the entry point `name` (with its modules:
     /// `"kill::child_writes"`).
     pub fn of_test(name: &str) -> Spawn {
-        let mut command = Command::new(must(std::env::current_exe(), "find this test binary"));
+        Self::of_test_by(name, Command::new(must(std::env::current_exe(), "find this test binary")))
+    }
+
+    /// The entry point `name` behind a shell command such as `umask 077`.
+    #[cfg(unix)]
+    pub fn of_test_after(name: &str, shell: &str) -> Spawn {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("{shell}; exec \"$0\" \"$@\""));
+        command.arg(must(std::env::current_exe(), "find this test binary"));
+        Self::of_test_by(name, command)
+    }
+
+    /// The entry point `name` as an ordinary user, never as root, for whom no folder is read-only. The folder, which
+    /// everybody may enter from now on, takes a copy of this test binary.
+    #[cfg(unix)]
+    pub fn of_test_as_nobody(name: &str, folder: &Path) -> Spawn {
+        let copy = folder.join("test-binary");
+        must(fs::set_permissions(folder, fs::Permissions::from_mode(0o755)), "open the folder");
+        must(std::env::current_exe().and_then(|exe| fs::copy(exe, &copy)), "copy this test binary");
+        must(fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)), "open the copy");
+        let mut command = Command::new(&copy);
+        if must(fs::metadata(&copy), "look at the copy").uid() == 0 {
+            command.uid(65534).gid(65534);
+        }
+        Self::of_test_by(name, command)
+    }
+
+    /// The entry point `name`, where the command, with a few arguments more, is this test binary.
+    fn of_test_by(name: &str, mut command: Command) -> Spawn {
         // Two threads, because with one libtest prints "test name ... " in front of the first line said.
         command.args(["--exact", name, "--nocapture", "--include-ignored", "--test-threads=2"]);
         for key in PRIVATE {
