@@ -6,6 +6,7 @@ use std::sync::Barrier;
 
 use support::capture::{Capture, here, layer, lines_of, lines_with, plain_lines_of, under};
 use support::futures::{finish, pause};
+use support::ignore;
 use tracing::level_filters::LevelFilter;
 use tracing::{Span, debug, dispatcher, error, info, info_span, instrument};
 use tracing_tasklog::{TaskFutureExt, TaskSpanExt};
@@ -177,7 +178,7 @@ mod own {
 
 #[test]
 fn err_on_the_tasks_own_span_fails_it() {
-    let call = |f: fn(Result<(), &'static str>) -> Result<(), &'static str>, result| drop(f(result));
+    let call = |f: fn(Result<(), &'static str>) -> Result<(), &'static str>, result| ignore(f(result));
     let all = [own::display, own::debug, own::info, own::hidden, |result| finish(own::asynchronous(result))];
     for f in all {
         assert_eq!(closing_of(|| call(f, Err("no route"))), "-- FAILED");
@@ -203,33 +204,33 @@ fn a_failure_inside_an_inner_function_does_not_fail_the_task() {
         inner().or(Ok(()))
     }
     assert_eq!(closing_of(|| outer().expect("the failure is dealt with")), "-- SUCCESS");
-    let closing = closing_of(|| task().run_task(|| drop(inner())));
+    let closing = closing_of(|| task().run_task(|| ignore(inner())));
     assert_eq!(closing, "-- SUCCESS");
 }
 
 #[test]
 fn try_helpers_fail_the_task_on_err_and_say_nothing_on_ok() {
     let bad = || Err::<(), _>("no route");
-    assert_eq!(closing_of(|| drop(task().try_run_task(bad))), "-- FAILED");
-    assert_eq!(closing_of(|| drop(finish(async move { bad() }.try_in_task(task())))), "-- FAILED");
-    assert_eq!(closing_of(|| drop(task().run_task(bad))), "-- SUCCESS");
-    assert_eq!(closing_of(|| drop(finish(async move { bad() }.in_task(task())))), "-- SUCCESS");
+    assert_eq!(closing_of(|| ignore(task().try_run_task(bad))), "-- FAILED");
+    assert_eq!(closing_of(|| ignore(finish(async move { bad() }.try_in_task(task())))), "-- FAILED");
+    assert_eq!(closing_of(|| ignore(task().run_task(bad))), "-- SUCCESS");
+    assert_eq!(closing_of(|| ignore(finish(async move { bad() }.in_task(task())))), "-- SUCCESS");
     let said = || {
         Span::current().record("task.status", "interrupted");
         Ok::<_, String>(())
     };
-    assert_eq!(closing_of(|| drop(task().try_run_task(said))), "-- INTERRUPTED");
-    assert_eq!(closing_of(|| drop(finish(async move { said() }.try_in_task(task())))), "-- INTERRUPTED");
+    assert_eq!(closing_of(|| ignore(task().try_run_task(said))), "-- INTERRUPTED");
+    assert_eq!(closing_of(|| ignore(finish(async move { said() }.try_in_task(task())))), "-- INTERRUPTED");
 }
 
 #[test]
 fn the_last_that_was_said_counts() {
     let say = |statuses: &[&str], result: Result<(), &str>| {
         let run = || {
-            statuses.iter().for_each(|&status| drop(Span::current().record("task.status", status)));
+            statuses.iter().for_each(|&status| ignore(Span::current().record("task.status", status)));
             result
         };
-        closing_of(|| drop(task().try_run_task(run)))
+        closing_of(|| ignore(task().try_run_task(run)))
     };
     assert_eq!(say(&["failed", "success"], Ok(())), "-- SUCCESS");
     assert_eq!(say(&["success", "failed", "interrupted"], Ok(())), "-- INTERRUPTED");
@@ -253,7 +254,7 @@ fn a_retry_forgets_the_failure_of_the_attempt_before() {
                     span.record_retry(attempt);
                 }
                 let error = if attempt < 2 { "no route" } else { last };
-                drop(span.clone().try_run_task(|| if error.is_empty() { Ok(()) } else { Err(error) }));
+                ignore(span.clone().try_run_task(|| if error.is_empty() { Ok(()) } else { Err(error) }));
             }
         }
     };

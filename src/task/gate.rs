@@ -4,6 +4,9 @@
 //! RUNNING; the others wait for it; whoever comes later finds the gate open and pays one load. The thread that
 //! writes RUNNING may come by again, because the writer it calls may log into the same task: it passes. No lock is
 //! held while RUNNING is written, and a writer that panics leaves the gate open.
+//!
+//! Threads that are on their way through gates of several tasks may log into each other's tasks. Who would close a
+//! circle by waiting passes instead: better a line before RUNNING than none ever.
 
 use std::{
     sync::{Condvar, Mutex, OnceLock, PoisonError},
@@ -47,7 +50,10 @@ impl Gate {
                     return true;
                 }
                 Some(token) if token == me => return false,
-                Some(_) => first = self.opened.wait(first).unwrap_or_else(PoisonError::into_inner),
+                Some(token) => {
+                    let Some(_waits) = Waiting::begin(me, token) else { return false };
+                    first = self.opened.wait(first).unwrap_or_else(PoisonError::into_inner);
+                }
             }
         }
     }
@@ -71,6 +77,34 @@ impl Drop for Opening<'_> {
         let _first = self.0.first.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.open.get_or_init(|| ());
         self.0.opened.notify_all();
+    }
+}
+
+/// For each thread that waits: itself, and the thread that it waits for. Never a circle.
+static WAITING: Mutex<Vec<(ThreadToken, ThreadToken)>> = Mutex::new(Vec::new());
+
+/// A thread's entry in [`WAITING`].
+struct Waiting(ThreadToken);
+
+impl Waiting {
+    /// Notes that `me` waits for `other`, unless that waits for `me`, directly or through others.
+    fn begin(me: ThreadToken, other: ThreadToken) -> Option<Self> {
+        let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = other;
+        while let Some(&(_, next)) = waiting.iter().find(|(waits, _)| *waits == last) {
+            last = next;
+        }
+        if last == me {
+            return None;
+        }
+        waiting.push((me, other));
+        Some(Waiting(me))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITING.lock().unwrap_or_else(PoisonError::into_inner).retain(|(waits, _)| *waits != self.0);
     }
 }
 

@@ -49,6 +49,9 @@ pub fn holds_within(limit: Duration, mut cond: impl FnMut() -> bool) -> bool {
     }
 }
 
+/// Takes what a test has no use for: unlike `drop` it doesn't say that anything is dropped.
+pub fn ignore<T>(_: T) {}
+
 /// The value of a step that a test can't do without, or a panic that names the step.
 pub(crate) fn must<T, E: Display>(result: Result<T, E>, step: impl Display) -> T {
     result.unwrap_or_else(|error| panic!("{step}: {error}"))
