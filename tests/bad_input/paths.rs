@@ -287,6 +287,30 @@ mod unix {
     }
 
     #[test]
+    fn child_may_only_write_the_fifo() {
+        if !role("paths::unix::child_may_only_write_the_fifo") {
+            return;
+        }
+        let path = std::env::var_os("LOG").expect("the parent says where");
+        let read = fs::OpenOptions::new().read(true).open(&path).expect_err("it may not be read");
+        assert_eq!(read.kind(), ErrorKind::PermissionDenied);
+        let error = InstanceFile::builder(path).build().expect_err("it can't be built");
+        assert_says(&error.to_string(), &["tasks.log"]);
+        say("refused");
+    }
+
+    /// Opened for writing alone, a FIFO without a reader would be waited for.
+    #[test]
+    fn a_fifo_that_may_only_be_written_is_not_waited_for() {
+        let dir = Dir::new();
+        let made = Command::new("mkfifo").args(["-m", "222"]).arg(dir.path("tasks.log")).status();
+        assert!(made.expect("mkfifo runs").success());
+        let child = Child::of_test_as_nobody("paths::unix::child_may_only_write_the_fifo", dir.root());
+        let output = child.env("LOG", dir.path("tasks.log")).spawn().wait().assert_success();
+        assert!(output.stdout.lines().any(|line| line == "refused"), "{output}");
+    }
+
+    #[test]
     fn a_device_is_an_error() {
         let mode = || fs::metadata("/dev/null").expect("it is there").permissions().mode();
         let before = mode();
