@@ -3,7 +3,7 @@
 
 use std::{
     error, fmt,
-    io::{self, Write as _},
+    io::{self, ErrorKind, Write as _},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -22,7 +22,7 @@ use crate::clock;
 ///
 /// let error = InstanceFile::builder("/").build().unwrap_err();
 /// let why = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-/// assert!(format!("{error}{why}").starts_with("could not open the log file /"));
+/// assert!(format!("{error}{why}").starts_with("could not open the log file \"/\""));
 ///
 /// let error = tracing_tasklog::parse_level("loud").unwrap_err();
 /// assert_eq!(
@@ -69,8 +69,24 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Kind::Invalid { what } => f.write_str(what),
-            Kind::Io { what, path, .. } => write!(f, "could not {what} {}", path.display()),
+            Kind::Io { what, path, cause } => write!(f, "could not {what} {path:?}{}", advice(cause.kind())),
         }
+    }
+}
+
+/// What to do about a file system call that failed, where that can be said.
+fn advice(cause: io::ErrorKind) -> &'static str {
+    match cause {
+        ErrorKind::IsADirectory => ": it is a directory, give the path of a file",
+        ErrorKind::InvalidInput => ": give the path of a regular file",
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            ": a part of it is a file, give a path whose parents are directories"
+        }
+        ErrorKind::NotFound => ": a part of it is missing, a dangling link perhaps",
+        ErrorKind::PermissionDenied => ": allow this user to write there, or give another path",
+        ErrorKind::ReadOnlyFilesystem => ": the file system is read-only, give another path",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ": make room, or give another path",
+        _ => "",
     }
 }
 
@@ -87,7 +103,7 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &*error.0 {
             Kind::Io { cause, .. } => cause.kind(),
-            Kind::Invalid { .. } => io::ErrorKind::InvalidInput,
+            Kind::Invalid { .. } => ErrorKind::InvalidInput,
         };
         io::Error::new(kind, error)
     }

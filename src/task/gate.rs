@@ -6,12 +6,16 @@
 //! held while RUNNING is written, and a writer that panics leaves the gate open.
 //!
 //! Threads that are on their way through gates of several tasks may log into each other's tasks. Who would close a
-//! circle by waiting passes instead: better a line before RUNNING than none ever.
+//! circle by waiting passes instead: better a line before RUNNING than none ever. Nobody waits longer than 5 s in
+//! any case: the thread that writes RUNNING may be waiting for a lock of the program's own, or be gone in a fork.
 
 use std::{
     sync::{Condvar, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
+
+/// How long a thread waits for the one that writes RUNNING.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A gate that opens once, behind the first to pass.
 #[derive(Debug, Default)]
@@ -40,7 +44,7 @@ impl Gate {
 
     /// Returns whether this thread is the first; if it isn't, only once it may pass.
     fn is_first(&self) -> bool {
-        let me = ThreadToken::current();
+        let (me, deadline) = (ThreadToken::current(), Instant::now() + PATIENCE);
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             match *first {
@@ -52,7 +56,8 @@ impl Gate {
                 Some(token) if token == me => return false,
                 Some(token) => {
                     let Some(_waits) = Waiting::begin(me, token) else { return false };
-                    first = self.opened.wait(first).unwrap_or_else(PoisonError::into_inner);
+                    let Some(left) = deadline.checked_duration_since(Instant::now()) else { return false };
+                    first = self.opened.wait_timeout(first, left).unwrap_or_else(PoisonError::into_inner).0;
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, is_separator},
     process,
 };
 
@@ -22,7 +22,7 @@ pub(super) fn expand(path: &Path) -> Result<PathBuf, Error> {
                 "{path:?} is not UTF-8, so it can't have placeholders: write {{{{ for a brace"
             )))
         } else {
-            Ok(path.to_owned())
+            names_file(path.to_owned())
         };
     };
     let mut expanded = String::new();
@@ -40,7 +40,20 @@ pub(super) fn expand(path: &Path) -> Result<PathBuf, Error> {
         rest = tail;
     }
     expanded.push_str(rest);
-    Ok(PathBuf::from(expanded))
+    names_file(PathBuf::from(expanded))
+}
+
+/// Refuses a path that can't be a file's, before a directory is made for it.
+fn names_file(path: PathBuf) -> Result<PathBuf, Error> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    if bytes.contains(&0) {
+        return Err(Error::invalid(format!("{path:?} has a NUL in it, which no path can have")));
+    }
+    let last = bytes.rsplit(|&byte| is_separator(char::from(byte))).next().unwrap_or_default();
+    if [b"".as_slice(), b".", b".."].contains(&last) {
+        return Err(Error::invalid(format!("{path:?} is a directory's: end it in the name of a file")));
+    }
+    Ok(path)
 }
 
 fn value_of(placeholder: &str, path: &Path) -> Result<String, Error> {
