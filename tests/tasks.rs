@@ -130,7 +130,7 @@ fn running_is_written_when_the_id_of_an_entered_span_is_recorded() {
         span.record("task.id", 7);
         info!("outside");
         let unentered = info_span!("t", task.id = Empty);
-        unentered.record("task.id", 8);
+        unentered.record("task.id", 8).record("task.id", 9);
         info!("still outside");
         log_in(unentered);
     });

@@ -53,7 +53,6 @@ impl Gate {
                     *first = Some(me);
                     return true;
                 }
-                Some(token) if token == me => return false,
                 Some(token) => {
                     let Some(_waits) = Waiting::begin(me, token) else { return false };
                     let Some(left) = deadline.checked_duration_since(Instant::now()) else { return false };
@@ -92,7 +91,7 @@ static WAITING: Mutex<Vec<(ThreadToken, ThreadToken)>> = Mutex::new(Vec::new());
 struct Waiting(ThreadToken);
 
 impl Waiting {
-    /// Notes that `me` waits for `other`, unless that waits for `me`, directly or through others.
+    /// Notes that `me` waits for `other`, unless that is `me` or waits for `me`, directly or through others.
     fn begin(me: ThreadToken, other: ThreadToken) -> Option<Self> {
         let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut last = other;
