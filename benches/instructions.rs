@@ -18,8 +18,8 @@ type Case = (&'static str, fn() -> Dispatch);
 
 const CASES: [Case; 2] = [
     ("null", || Dispatch::new(tracing_subscriber::registry().with(TaskLayer::new(io::sink)))),
-    ("lifecycle", || {
-        let layer = TaskLayer::new(io::sink).with_lifecycle(true).with_level(true).with_target(true);
+    ("level_target", || {
+        let layer = TaskLayer::new(io::sink).with_level(true).with_target(true);
         Dispatch::new(tracing_subscriber::registry().with(layer))
     }),
 ];

@@ -1,7 +1,11 @@
 //! The only place that asks for the time, and the default timestamp.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-use std::{cell::RefCell, fmt, sync::OnceLock, time::Instant};
+use std::{
+    cell::RefCell,
+    fmt,
+    sync::OnceLock,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use tracing_subscriber::fmt::{format::Writer, time::FormatTime};
 
@@ -35,26 +39,40 @@ pub struct UtcSeconds;
 /// A timestamp's text: `2026-01-01T12:00:00`.
 type Stamp = [u8; 19];
 
+/// A second, and its text.
+#[derive(Debug)]
+struct Second {
+    from: SystemTime,
+    until: SystemTime,
+    text: String,
+}
+
 thread_local! {
     /// The last second that this thread rendered.
-    static LAST: RefCell<(i64, String)> = const { RefCell::new((0, String::new())) };
+    static LAST: RefCell<Second> = const { RefCell::new(Second { from: UNIX_EPOCH, until: UNIX_EPOCH, text: String::new() }) };
+}
+
+impl Second {
+    /// Returns the text of the second that `now` is in. To compare times is cheaper than to take them apart.
+    fn text_at(&mut self, now: SystemTime) -> &str {
+        if now < self.from || now >= self.until {
+            let second = unix_seconds(now);
+            self.from = start_of(second).unwrap_or(now);
+            self.until = self.from.checked_add(Duration::from_secs(1)).unwrap_or(self.from);
+            self.text.clear();
+            self.text.push_str(text_of(&render(second)));
+        }
+        &self.text
+    }
 }
 
 impl FormatTime for UtcSeconds {
     fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
-        let second = unix_seconds(SystemTime::now());
-        let from_last = |last: &RefCell<(i64, String)>| {
-            let mut last = last.try_borrow_mut().ok()?;
-            if last.0 != second || last.1.is_empty() {
-                last.0 = second;
-                last.1.clear();
-                last.1.push_str(text_of(&render(second)));
-            }
-            Some(w.write_str(&last.1))
-        };
+        let now = SystemTime::now();
+        let from_last = |last: &RefCell<Second>| Some(w.write_str(last.try_borrow_mut().ok()?.text_at(now)));
         match LAST.try_with(from_last) {
             Ok(Some(result)) => result,
-            _ => w.write_str(text_of(&render(second))), // the thread is ending, or `w` came by here
+            _ => w.write_str(text_of(&render(unix_seconds(now)))), // the thread is ending, or `w` came by here
         }
     }
 }
@@ -73,6 +91,12 @@ fn unix_seconds(time: SystemTime) -> i64 {
             -seconds - i64::from(before.subsec_nanos() > 0)
         }
     }
+}
+
+/// When a second since 1970 begins, if the system's clock can tell.
+fn start_of(second: i64) -> Option<SystemTime> {
+    let since = Duration::from_secs(second.unsigned_abs());
+    if second < 0 { UNIX_EPOCH.checked_sub(since) } else { UNIX_EPOCH.checked_add(since) }
 }
 
 /// Renders a second since 1970 in UTC, from the years 0 to 9999.
@@ -120,7 +144,6 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn shown(second: i64) -> String {
         String::from_utf8(render(second).to_vec()).expect("ASCII")
@@ -155,6 +178,15 @@ mod tests {
                 || (next == (year + 1, 1, 1) && (month, of_month) == (12, 31));
             assert!(follows, "{next:?} after {last:?}");
             last = next;
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_second_is_kept_until_the_next_and_goes_back_with_the_clock() {
+        let mut second = Second { from: UNIX_EPOCH, until: UNIX_EPOCH, text: String::new() };
+        for (millis, text) in [(999, "00:00:00"), (1000, "00:00:01"), (1999, "00:00:01"), (0, "00:00:00")] {
+            let shown = second.text_at(UNIX_EPOCH + Duration::from_millis(millis));
+            assert_eq!(shown, format!("1970-01-01T{text}"));
         }
     }
 

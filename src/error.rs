@@ -13,10 +13,17 @@ use crate::clock;
 
 /// What went wrong while something was set up: it names the input and what to do about it.
 ///
-/// The cause, if there is one, is the [`source`](error::Error::source) and is not printed by `Display`.
+/// The cause, if there is one, is the [`source`](error::Error::source) and is not printed by `Display`: print both.
 /// Converts into an [`io::Error`] of the cause's kind.
 ///
 /// ```
+/// use std::error::Error as _;
+/// use tracing_tasklog::writer::InstanceFile;
+///
+/// let error = InstanceFile::builder("/").build().unwrap_err();
+/// let why = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+/// assert!(format!("{error}{why}").starts_with("could not open the log file \"/\""));
+///
 /// let error = tracing_tasklog::parse_level("loud").unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
@@ -30,7 +37,7 @@ enum Kind {
     /// A text or number that can't be used as it is.
     Invalid { what: String },
     /// A file system call that failed.
-    Io { action: &'static str, path: PathBuf, cause: io::Error },
+    Io { what: &'static str, path: PathBuf, cause: io::Error },
 }
 
 impl Error {
@@ -38,8 +45,9 @@ impl Error {
         Error(Box::new(Kind::Invalid { what: what.into() }))
     }
 
-    pub(crate) fn io(action: &'static str, path: &Path, cause: io::Error) -> Self {
-        Error(Box::new(Kind::Io { action, path: path.to_owned(), cause }))
+    /// `what` reads on as "could not `what` `path`".
+    pub(crate) fn io(what: &'static str, path: &Path, cause: io::Error) -> Self {
+        Error(Box::new(Kind::Io { what, path: path.to_owned(), cause }))
     }
 
     /// Returns the path that the error is about, if it is about one.
@@ -61,9 +69,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Kind::Invalid { what } => f.write_str(what),
-            Kind::Io { action, path, cause } => {
-                write!(f, "could not {action} {path:?}{}", advice(cause.kind()))
-            }
+            Kind::Io { what, path, cause } => write!(f, "could not {what} {path:?}{}", advice(cause.kind())),
         }
     }
 }

@@ -10,18 +10,21 @@ thread_local! {
 }
 
 /// The layer: a line is about to be written, `cut` or whole.
+#[inline]
 pub(crate) fn offer(cut: bool) {
     CUT.set(cut);
     TAKEN.set(false);
 }
 
 /// A writer of this crate: it has taken the line. Returns whether the line was cut.
+#[inline]
 pub(crate) fn take() -> bool {
     TAKEN.set(true);
     CUT.take()
 }
 
 /// The layer: the line is written. Returns whether a writer of this crate has taken it.
+#[inline]
 pub(crate) fn settle() -> bool {
     CUT.set(false);
     TAKEN.get()

@@ -84,7 +84,8 @@ impl<W, T> TaskLayer<W, T> {
     ///
     /// The time counts from RUNNING. The error is the `Display` of what `#[instrument(err)]`,
     /// [`try_in_task`](crate::TaskFutureExt::try_in_task) or [`try_run_task`](crate::TaskSpanExt::try_run_task)
-    /// saw, in Debug quotes, on FAILED only.
+    /// saw, in Debug quotes, on FAILED only. (`#[instrument(err)]` logs the error as well, in a line of its own.)
+    /// Needs [`with_lifecycle`](TaskLayer::with_lifecycle).
     #[must_use]
     pub fn with_outcome(self, outcome: bool) -> Self {
         self.with(|options| options.outcome = outcome)

@@ -102,6 +102,11 @@
 //! | `file_mode`, refusing a FIFO without waiting | yes | yes | no |
 //! | INTERRUPTED at `process::exit` | `atexit` | `atexit` | `atexit` |
 
+// Unit tests share tests/support with the integration tests, which call this crate by its name.
+#[cfg(test)]
+extern crate self as tracing_tasklog;
+
+mod ascii;
 mod clock;
 mod current;
 mod error;

@@ -40,7 +40,8 @@
 //!   bidirectional embeddings, overrides and isolates come out as `\n`, `\r` or `\u{1b}` in any text; in ids and
 //!   names `[` and `]` do too.
 //! * A text that begins with `-- ` or `--- `, or that is `--` or `---`, comes out with its first `-` as
-//!   `\u{2d}`; so do a target and a timer's text. In a target the `:` of a `: ` comes out as `\u{3a}`.
+//!   `\u{2d}`; so do a target and a timer's text, and, without a timer, what stands behind a timestamp at the start
+//!   of a text. In a target the `:` of a `: ` comes out as `\u{3a}`.
 //! * A backslash stays as it is: what you grep for is what you logged. Other Unicode stays too.
 //!
 //! # Examples
@@ -91,7 +92,7 @@ pub use self::{
 };
 pub(crate) use self::{
     id::{NO_TASK, push_prefix},
-    write::{Draft, Finished, Outcome},
+    write::{Draft, Finished, Outcome, Utf8},
 };
 
 /// A fragment ends in this character, CAN, when a later writer had to close it.

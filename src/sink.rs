@@ -17,7 +17,7 @@ use tracing_subscriber::fmt::{MakeWriter, format::Writer, time::FormatTime};
 use crate::{
     error::{Trouble, report},
     handoff,
-    line::{Draft, Finished, IdFormat, Outcome, Status},
+    line::{Draft, Finished, IdFormat, Outcome, Status, Utf8},
     task::{Entry, OpenTasks},
 };
 
@@ -90,7 +90,7 @@ where
     pub(crate) fn push_stamp(&self, draft: &mut Draft) {
         let stamp = draft.stamp();
         let start = stamp.len();
-        let format = || self.timer.format_time(&mut Writer::new(stamp));
+        let format = || self.timer.format_time(&mut Writer::new(&mut Utf8(stamp)));
         if !matches!(catch_unwind(AssertUnwindSafe(format)), Ok(Ok(()))) {
             draft.stamp().truncate(start);
             report(Trouble::Panic, format_args!("the timer failed: lines have no timestamp"));
@@ -123,7 +123,7 @@ where
     ) {
         let meta = with_level(entry.identity().meta(), level);
         let mut buf = buffer::take();
-        buf.push_str(entry.prefix());
+        buf.extend_from_slice(entry.prefix());
         let mut draft = Draft::new(buf);
         compose(&mut draft, &mut |line| self.write(&meta, line));
         buffer::give_back(draft.into_buf());
@@ -186,18 +186,20 @@ pub(crate) mod buffer {
     const KEPT: usize = 64 * 1024;
 
     thread_local! {
-        static BUFFER: Cell<String> = const { Cell::new(String::new()) };
+        static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     }
 
     /// Returns an empty buffer: the thread's own, or a new one if that is in use or gone.
-    pub(crate) fn take() -> String {
+    #[inline]
+    pub(crate) fn take() -> Vec<u8> {
         let mut buf = BUFFER.try_with(Cell::take).unwrap_or_default();
         buf.clear();
         buf
     }
 
     /// Keeps a buffer for the thread's next line.
-    pub(crate) fn give_back(buf: String) {
+    #[inline]
+    pub(crate) fn give_back(buf: Vec<u8>) {
         if buf.capacity() <= KEPT {
             // While the thread ends there is no place for it any more.
             let _ = BUFFER.try_with(|kept| kept.set(buf));

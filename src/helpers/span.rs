@@ -45,13 +45,22 @@ pub trait TaskSpanExt {
     /// ```
     /// use tracing_tasklog::{TaskSpanExt, task_span};
     ///
-    /// let span = task_span!("fetch", "abc12345");
-    /// for attempt in 0..3 {
-    ///     if attempt > 0 {
-    ///         span.record_retry(attempt);
-    ///     }
-    ///     span.in_scope(|| tracing::info!("fetching"));
+    /// fn fetch(attempt: u32) -> Result<u32, String> {
+    ///     if attempt < 2 { Err("no route to host".to_owned()) } else { Ok(7) }
     /// }
+    ///
+    /// let fetched = task_span!("fetch", "abc12345").try_run_task(|| {
+    ///     let mut attempt = 0;
+    ///     loop {
+    ///         match fetch(attempt) {
+    ///             Err(error) if attempt < 3 => tracing::warn!(error, "not fetched"),
+    ///             result => break result,
+    ///         }
+    ///         attempt += 1;
+    ///         tracing::Span::current().record_retry(attempt); // the task's span, inside of it
+    ///     }
+    /// });
+    /// assert_eq!(fetched, Ok(7));
     /// ```
     fn record_retry(&self, number: u32);
 }

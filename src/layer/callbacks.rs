@@ -95,6 +95,7 @@ where
         if thread::panicking() {
             unwinding::entered(self.mark.id(), id);
         }
+        current::moved(self.mark.id());
         if current::is_remembered(self.mark.id(), id.into_u64()) {
             return; // the task has begun, or there is none
         }
@@ -107,6 +108,7 @@ where
     }
 
     fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
+        current::moved(self.mark.id());
         let panicking = thread::panicking();
         if !unwinding::exited(self.mark.id(), id) && panicking {
             // A panic that began inside the span leaves it: only exits of the task's own span count.

@@ -12,7 +12,7 @@ use tracing_subscriber::{
 use super::TaskLayer;
 use crate::{
     current,
-    line::{Draft, NO_TASK, Status},
+    line::{Draft, NO_TASK, Status, Utf8},
     sink::{Sink, buffer},
     task::{Entry, Task, epoch, task_of},
     visit::{EventText, SpanFields},
@@ -36,26 +36,25 @@ where
         &self,
         event: &Event<'_>,
         ctx: &Context<'_, S>,
-        out: &mut String,
+        out: &mut Vec<u8>,
     ) -> Option<Arc<Entry>>
     where
         S: Subscriber + for<'s> LookupSpan<'s>,
     {
         let needs_entry = self.output.options.span_fields;
-        let current =
-            event.is_contextual().then(|| ctx.current_span().id().map(|id| id.into_u64())).flatten();
-        let layer = self.mark.id();
-        if !needs_entry && current.is_some_and(|span| current::recall(layer, span, out)) {
+        let is_contextual = event.is_contextual();
+        let current = || ctx.current_span().id().map(|id| id.into_u64());
+        if is_contextual && !needs_entry && current::recall(self.mark.id(), out, current) {
             return None;
         }
         let epoch = epoch();
         let entry = self.innermost(event, ctx);
         if let Some(entry) = &entry {
             entry.begin();
-            out.push_str(entry.prefix());
+            out.extend_from_slice(entry.prefix());
         }
-        if let Some(span) = current {
-            current::remember(layer, span, epoch, entry.as_ref().map(|entry| entry.prefix()));
+        if let Some(span) = current().filter(|_| is_contextual) {
+            current::remember(self.mark.id(), span, epoch, entry.as_ref().map(|entry| entry.prefix()));
         }
         entry.filter(|_| needs_entry)
     }
@@ -95,7 +94,7 @@ where
         entry: Option<&Entry>,
     ) {
         let options = &self.output.options;
-        let has_target = options.target && draft.id() != NO_TASK;
+        let has_target = options.target && draft.id() != NO_TASK.as_bytes();
         self.output.push_stamp(&mut draft);
         if options.level {
             draft.level(*meta.level());
@@ -110,8 +109,8 @@ where
         }
         if options.process {
             let space = if text.len() > start { " " } else { "" };
-            // A String takes any text: the result can't be an error.
-            let _ = write!(text, "{space}pid={}", process::id());
+            // The buffer takes everything: the result can't be an error.
+            let _ = write!(Utf8(text), "{space}pid={}", process::id());
         }
         self.output.write(meta, &draft.finish(options.max_line));
         buffer::give_back(draft.into_buf());

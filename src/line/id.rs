@@ -58,11 +58,11 @@ impl IdFormat {
 }
 
 /// Appends the prefix of every line of a task: `[id] [name] `.
-pub(crate) fn push_prefix(out: &mut String, id: &str, name: &str) {
+pub(crate) fn push_prefix(out: &mut Vec<u8>, id: &str, name: &str) {
     for part in [id, name] {
-        out.push('[');
+        out.push(b'[');
         escape_into(out, if part.is_empty() { NO_TASK } else { part }, Place::Tag);
-        out.push_str("] ");
+        out.extend_from_slice(b"] ");
     }
 }
 
@@ -134,8 +134,8 @@ mod tests {
 
     #[test]
     fn a_prefix_never_has_an_empty_part_or_a_bracket_of_its_own() {
-        let mut out = String::new();
+        let mut out = Vec::new();
         push_prefix(&mut out, "", "a] [root");
-        assert_eq!(out, "[-] [a\\u{5d} \\u{5b}root] ");
+        assert_eq!(out, b"[-] [a\\u{5d} \\u{5b}root] ");
     }
 }

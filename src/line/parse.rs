@@ -289,18 +289,24 @@ fn digits(text: &str) -> usize {
 
 /// The length of the timestamp at the start of `text`, if there is one with all its numbers in range.
 fn timestamp_len(text: &[u8]) -> Option<usize> {
-    const SHAPE: &[u8; 19] = b"dddd-dd-ddTdd:dd:dd";
-    let fits =
-        |(&shape, &byte): (&u8, &u8)| if shape == b'd' { byte.is_ascii_digit() } else { byte == shape };
-    if text.len() < SHAPE.len() || !SHAPE.iter().zip(text).all(fits) {
-        return None;
-    }
+    let len = timestamp_shape_len(text)?;
     let number = |at: usize| (text[at] - b'0') * 10 + (text[at + 1] - b'0');
     let in_range = (1..=12).contains(&number(5))
         && (1..=31).contains(&number(8))
         && number(11) <= 23
         && number(14) <= 59
         && number(17) <= 60;
+    in_range.then_some(len)
+}
+
+/// The length of what at the start of `text` has the shape of a timestamp, whatever its numbers.
+pub(super) fn timestamp_shape_len(text: &[u8]) -> Option<usize> {
+    const SHAPE: &[u8; 19] = b"dddd-dd-ddTdd:dd:dd";
+    let fits =
+        |(&shape, &byte): (&u8, &u8)| if shape == b'd' { byte.is_ascii_digit() } else { byte == shape };
+    if text.len() < SHAPE.len() || !SHAPE.iter().zip(text).all(fits) {
+        return None;
+    }
     let fraction = match &text[SHAPE.len()..] {
         [b'.', tail @ ..] => match tail.iter().take_while(|b| b.is_ascii_digit()).count() {
             0 => return None,
@@ -309,7 +315,7 @@ fn timestamp_len(text: &[u8]) -> Option<usize> {
         _ => 0,
     };
     let len = SHAPE.len() + fraction;
-    in_range.then(|| len + zone_len(&text[len..]))
+    Some(len + zone_len(&text[len..]))
 }
 
 fn zone_len(text: &[u8]) -> usize {

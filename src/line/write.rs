@@ -4,7 +4,8 @@ use std::fmt::{self, Write as _};
 
 use super::{
     Status,
-    escape::{Place, escape_into, is_suspicious, poses_as_lifecycle},
+    escape::{Place, escape_into, holds_control, poses_as_lifecycle},
+    parse::timestamp_shape_len,
 };
 
 /// A line being written, in a buffer that is used again and again.
@@ -14,7 +15,7 @@ use super::{
 /// finds something, escape each after its own rule.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    buf: String,
+    buf: Vec<u8>,
     /// Where the timer's text begins: right after the prefix.
     stamp: usize,
     /// Where the timer's text ends; without one equal to `stamp`.
@@ -27,86 +28,113 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Begins a line in `buf`, which holds the prefix and nothing else.
-    pub(crate) fn new(buf: String) -> Self {
+    #[inline]
+    pub(crate) fn new(buf: Vec<u8>) -> Self {
         let stamp = buf.len();
         Draft { buf, stamp, stamp_end: stamp, target: stamp, text: stamp }
     }
 
     /// Returns the id that the prefix shows.
-    pub(crate) fn id(&self) -> &str {
-        self.buf[1..self.stamp].split(']').next().unwrap_or_default()
+    #[inline]
+    pub(crate) fn id(&self) -> &[u8] {
+        self.buf[1..self.stamp].split(|&byte| byte == b']').next().unwrap_or_default()
     }
 
     /// Returns the buffer, for the timer: what is appended before [`Draft::end_stamp`] is the timestamp.
-    pub(crate) fn stamp(&mut self) -> &mut String {
+    #[inline]
+    pub(crate) fn stamp(&mut self) -> &mut Vec<u8> {
         &mut self.buf
     }
 
     /// Ends the timestamp. Nothing is put behind one that is empty.
+    #[inline]
     pub(crate) fn end_stamp(&mut self) {
         self.stamp_end = self.buf.len();
         if self.stamp_end > self.stamp {
-            self.buf.push(' ');
+            self.buf.push(b' ');
         }
         self.target = self.buf.len();
         self.text = self.target;
     }
 
     /// Pushes the level of a log line.
+    #[inline]
     pub(crate) fn level(&mut self, level: tracing::Level) {
-        self.buf.push_str(level.as_str());
-        self.buf.push(' ');
+        self.buf.extend_from_slice(level.as_str().as_bytes());
+        self.buf.push(b' ');
         self.target = self.buf.len();
         self.text = self.target;
     }
 
     /// Pushes the target of a log line.
+    #[inline]
     pub(crate) fn target(&mut self, target: &str) {
-        self.buf.push_str(target);
-        self.buf.push_str(": ");
+        self.buf.extend_from_slice(target.as_bytes());
+        self.buf.extend_from_slice(b": ");
         self.text = self.buf.len();
     }
 
     /// Returns the buffer and where in it the text begins, for those who append the text.
-    pub(crate) fn text(&mut self) -> (&mut String, usize) {
+    #[inline]
+    pub(crate) fn text(&mut self) -> (&mut Vec<u8>, usize) {
         (&mut self.buf, self.text)
     }
 
     /// Escapes and cuts a log line, ends it, and returns it with what was cut: 0 bytes for nearly every line.
+    #[inline]
     pub(crate) fn finish(&mut self, max_line: usize) -> Finished<'_> {
         if self.needs_escapes() {
             self.escape();
         }
         let cut = if self.buf.len() < max_line { 0 } else { self.cut(max_line) };
-        self.buf.push('\n');
-        Finished { bytes: self.buf.as_bytes(), cut }
+        self.buf.push(b'\n');
+        Finished { bytes: &self.buf, cut }
     }
 
+    #[inline]
     fn needs_escapes(&self) -> bool {
-        let buf = self.buf.as_bytes();
-        is_suspicious(&buf[self.stamp..])
+        let buf = &self.buf;
+        holds_control(&buf[self.stamp..])
             || poses_as_lifecycle(&buf[self.text..])
             || poses_as_lifecycle(&buf[self.stamp..self.stamp_end])
             || (self.text > self.target && {
                 let target = &buf[self.target..self.text - 2];
                 poses_as_lifecycle(target) || target.windows(2).any(|pair| pair == b": ")
             })
+            || self.posing_dash().is_some()
+    }
+
+    /// Where a dash stands that, behind what reads as a timestamp and is more or less than the timer's text, makes
+    /// the body read as a lifecycle line or a separator: `2026-01-01T12:00:00 -- SUCCESS`, logged without a timer.
+    fn posing_dash(&self) -> Option<usize> {
+        if self.stamp_end - self.stamp == "2026-01-01T12:00:00".len() {
+            return None; // a timestamp ends here or nowhere, and what follows is looked at by itself
+        }
+        let body = &self.buf[self.stamp..];
+        let dash = timestamp_shape_len(body)? + 1;
+        (body.get(dash - 1) == Some(&b' ') && poses_as_lifecycle(&body[dash..])).then_some(self.stamp + dash)
     }
 
     /// Escapes timestamp, target and text, each after its own rule: the rare way.
     fn escape(&mut self) {
         let raw = self.buf.split_off(self.stamp);
+        // Text is pushed as `str` only, so nothing is ever replaced here.
+        let raw = String::from_utf8_lossy(&raw);
         let base = self.stamp;
         let part = |from: usize, to: usize| &raw[from - base..to - base];
         escape_into(&mut self.buf, part(self.stamp, self.stamp_end), Place::Text);
-        self.buf.push_str(part(self.stamp_end, self.target));
+        self.buf.extend_from_slice(part(self.stamp_end, self.target).as_bytes());
         if self.text > self.target {
             escape_into(&mut self.buf, part(self.target, self.text - 2), Place::Target);
-            self.buf.push_str(": ");
+            self.buf.extend_from_slice(b": ");
         }
         let text = self.buf.len();
         escape_into(&mut self.buf, &raw[self.text - base..], Place::Text);
         self.text = text;
+        if let Some(dash) = self.posing_dash() {
+            self.buf.splice(dash..=dash, *b"\\u{2d}");
+            self.text += if dash < text { "\\u{2d}".len() - 1 } else { 0 };
+        }
     }
 
     /// Cuts the text so that the line, with its LF and the mark, has `max_line` bytes, as far as the text goes.
@@ -117,11 +145,14 @@ impl Draft {
         }
         let mark_len = " [cut  bytes]\n".len() + decimal_digits(full);
         let room = max_line.saturating_sub(self.text + mark_len).min(full);
-        let mut kept = floor_char_boundary(&self.buf[self.text..], room);
-        if poses_as_lifecycle(&self.buf.as_bytes()[self.text..self.text + kept]) {
-            kept = 1; // "-- [cut …" would read as a lifecycle line, "- [cut …" does not
+        self.buf.truncate(self.text + floor_char_boundary(&self.buf[self.text..], room));
+        // "-- [cut …" would read as a lifecycle line, "- [cut …" does not.
+        if poses_as_lifecycle(&self.buf[self.text..]) {
+            self.buf.truncate(self.text + 1);
+        } else if let Some(dash) = self.posing_dash().filter(|&dash| dash >= self.text) {
+            self.buf.truncate(dash + 1);
         }
-        self.buf.truncate(self.text + kept);
+        let kept = self.buf.len() - self.text;
         let cut = full - kept;
         push_fmt(&mut self.buf, format_args!(" [cut {cut} bytes]"));
         cut
@@ -137,31 +168,32 @@ impl Draft {
         if self.needs_escapes() {
             self.escape();
         }
-        self.buf.push_str("-- ");
-        self.buf.push_str(status.as_str());
+        self.buf.extend_from_slice(b"-- ");
+        self.buf.extend_from_slice(status.as_str().as_bytes());
         if let Some(elapsed) = outcome.elapsed {
             let millis = elapsed.subsec_millis();
             push_fmt(&mut self.buf, format_args!(" elapsed={}.{millis:03}s", elapsed.as_secs()));
         }
         let mut cut = 0;
         if let Some(error) = outcome.error {
-            self.buf.push_str(" error=");
+            self.buf.extend_from_slice(b" error=");
             self.text = self.buf.len() + 1; // the opening quote is never cut
             escape_into(&mut self.buf, &format!("{error:?}"), Place::Text);
             cut = if self.buf.len() < max_line { 0 } else { self.cut(max_line) };
         }
-        self.buf.push('\n');
-        Finished { bytes: self.buf.as_bytes(), cut }
+        self.buf.push(b'\n');
+        Finished { bytes: &self.buf, cut }
     }
 
     /// Ends a retry separator, right after the prefix: it has no timestamp.
     pub(crate) fn finish_retry(&mut self, number: u32) -> Finished<'_> {
         push_fmt(&mut self.buf, format_args!("--- Retry {number} ---\n"));
-        Finished { bytes: self.buf.as_bytes(), cut: 0 }
+        Finished { bytes: &self.buf, cut: 0 }
     }
 
     /// Gives the buffer back.
-    pub(crate) fn into_buf(self) -> String {
+    #[inline]
+    pub(crate) fn into_buf(self) -> Vec<u8> {
         self.buf
     }
 }
@@ -184,9 +216,21 @@ pub(crate) struct Outcome<'a> {
     pub(crate) error: Option<&'a str>,
 }
 
-/// Formats into a buffer of our own, which takes everything.
-fn push_fmt(out: &mut String, text: fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a String takes any text");
+/// A line's buffer as something to format into: it takes everything.
+#[derive(Debug)]
+pub(crate) struct Utf8<'a>(pub(crate) &'a mut Vec<u8>);
+
+impl fmt::Write for Utf8<'_> {
+    #[inline]
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+fn push_fmt(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
+    // The buffer takes everything, and what is formatted here are numbers: the result can't be an error.
+    let _ = Utf8(out).write_fmt(text);
 }
 
 fn decimal_digits(n: usize) -> usize {
@@ -194,8 +238,9 @@ fn decimal_digits(n: usize) -> usize {
 }
 
 /// The end of the last whole character at or before `at`.
-fn floor_char_boundary(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+fn floor_char_boundary(text: &[u8], at: usize) -> usize {
+    let is_boundary = |&at: &usize| text.get(at).is_none_or(|byte| byte & 0xc0 != 0x80);
+    (0..=at.min(text.len())).rev().find(is_boundary).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -203,10 +248,10 @@ mod tests {
     use super::*;
 
     fn log_line(text: &str, max_line: usize) -> (String, usize) {
-        let mut draft = Draft::new("[a] [b] ".to_owned());
-        draft.stamp().push_str("2026-01-01T12:00:00");
+        let mut draft = Draft::new(b"[a] [b] ".to_vec());
+        draft.stamp().extend_from_slice(b"2026-01-01T12:00:00");
         draft.end_stamp();
-        draft.text().0.push_str(text);
+        draft.text().0.extend_from_slice(text.as_bytes());
         let line = draft.finish(max_line);
         (String::from_utf8(line.bytes.to_vec()).expect("UTF-8"), line.cut)
     }
@@ -235,12 +280,23 @@ mod tests {
     }
 
     #[test]
+    fn nor_behind_a_timestamp_in_the_data() {
+        for max_line in 40..54 {
+            let mut draft = Draft::new(b"[a] [b] ".to_vec());
+            draft.end_stamp();
+            draft.text().0.extend_from_slice(b"2026-01-01T12:00:00 --aaaaaaaaaaaaaaaaaaaaaaaaaa");
+            let line = String::from_utf8_lossy(draft.finish(max_line).bytes).into_owned();
+            assert!(line.contains(" [cut ") && !line.contains(" -- "), "{line}");
+        }
+    }
+
+    #[test]
     fn tag_timestamp_and_status_are_never_cut() {
         let (line, cut) = log_line("hello", 1);
         assert_eq!((line.as_str(), cut), ("[a] [b] 2026-01-01T12:00:00  [cut 5 bytes]\n", 5));
         assert_eq!(log_line("", 1).0, "[a] [b] 2026-01-01T12:00:00 \n");
 
-        let mut draft = Draft::new("[a] [b] ".to_owned());
+        let mut draft = Draft::new(b"[a] [b] ".to_vec());
         let outcome =
             Outcome { elapsed: Some(std::time::Duration::from_millis(1204)), error: Some("no \"route\"") };
         let line = draft.finish_lifecycle(Status::Failed, &outcome, 1);
@@ -251,18 +307,44 @@ mod tests {
     }
 
     #[test]
+    fn a_timestamp_in_the_data_makes_no_lifecycle_line() {
+        for (stamp, text, shown) in [
+            ("", "2026-01-01T12:00:00 -- SUCCESS", "2026-01-01T12:00:00 \\u{2d}- SUCCESS"),
+            ("", "9999-99-99T99:99:99Z --- x", "9999-99-99T99:99:99Z \\u{2d}-- x"),
+            ("2026-01-01T12:00:00.5 --", "SUCCESS", "2026-01-01T12:00:00.5 \\u{2d}- SUCCESS"),
+            ("", "2026-01-01T12:00:00 --verbose", "2026-01-01T12:00:00 --verbose"),
+        ] {
+            let mut draft = Draft::new(b"[a] [b] ".to_vec());
+            draft.stamp().extend_from_slice(stamp.as_bytes());
+            draft.end_stamp();
+            draft.text().0.extend_from_slice(text.as_bytes());
+            assert_eq!(draft.finish(1000).bytes, format!("[a] [b] {shown}\n").as_bytes());
+            let text = if stamp.is_empty() { shown } else { text };
+            assert_eq!(
+                draft.buf[draft.text..],
+                *format!(
+                    "{text}
+"
+                )
+                .as_bytes(),
+                "what may be cut"
+            );
+        }
+    }
+
+    #[test]
     fn a_timer_that_prints_nothing_leaves_no_space_and_one_that_prints_anything_forges_nothing() {
-        let mut draft = Draft::new("[a] [b] ".to_owned());
+        let mut draft = Draft::new(b"[a] [b] ".to_vec());
         draft.end_stamp();
-        draft.text().0.push_str("-- SUCCESS");
+        draft.text().0.extend_from_slice(b"-- SUCCESS");
         assert_eq!(draft.finish(1000).bytes, b"[a] [b] \\u{2d}- SUCCESS\n");
 
-        let mut draft = Draft::new("[a] [b] ".to_owned());
-        draft.stamp().push_str("-- \n");
+        let mut draft = Draft::new(b"[a] [b] ".to_vec());
+        draft.stamp().extend_from_slice(b"-- \n");
         draft.end_stamp();
         draft.level(tracing::Level::WARN);
         draft.target("x: \ny");
-        draft.text().0.push_str("t\u{1b}");
+        draft.text().0.extend_from_slice("t\u{1b}".as_bytes());
         assert_eq!(draft.finish(1000).bytes, b"[a] [b] \\u{2d}- \\n WARN x\\u{3a} \\ny: t\\u{1b}\n");
     }
 }

@@ -1,6 +1,7 @@
 //! What one layer keeps of one task: the prefix of its lines and the course it takes.
 
 use std::{
+    process,
     sync::{
         Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
@@ -22,7 +23,7 @@ pub(crate) struct Entry {
     mark: Weak<LayerMark>,
     sink: Arc<dyn Sink>,
     /// `[id] [name] `, in the layer's id format.
-    prefix: OnceLock<String>,
+    prefix: OnceLock<Vec<u8>>,
     life: Arc<Life>,
     /// The place among the layer's open tasks; 0 for none.
     seat: AtomicU64,
@@ -79,10 +80,10 @@ impl Entry {
     }
 
     /// Returns `[id] [name] `. Fixes id and name.
-    pub(crate) fn prefix(&self) -> &str {
+    pub(crate) fn prefix(&self) -> &[u8] {
         self.prefix.get_or_init(|| {
             let tag = self.identity.tag();
-            let mut prefix = String::new();
+            let mut prefix = Vec::new();
             push_prefix(&mut prefix, self.sink.options().id_format.shown(&tag.id), &tag.name);
             prefix
         })
@@ -93,7 +94,7 @@ impl Entry {
     /// Returns when RUNNING is written, by whichever thread; the thread that is writing it returns at once.
     pub(crate) fn begin(self: &Arc<Self>) {
         self.life.gate.pass(|| {
-            let retry = lock(&self.life.state).begin(clock::instant());
+            let retry = lock(&self.life.state).begin(clock::instant(), process::id());
             if self.identity.is_continued() {
                 return;
             }
@@ -137,7 +138,7 @@ impl Entry {
     /// Writes the closing line, with `forced` or with what follows from the task's course, if the task has begun
     /// and none was written yet.
     pub(crate) fn close(&self, forced: Option<Status>) {
-        let closing = lock(&self.life.state).close(clock::instant(), forced);
+        let closing = lock(&self.life.state).close(clock::instant(), process::id(), forced);
         let Some(closing) = closing else { return };
         self.leave_open();
         if self.sink.options().lifecycle && !self.identity.is_continued() {
@@ -181,14 +182,14 @@ impl Entry {
     }
 
     /// Appends the span's own fields to a text.
-    pub(crate) fn push_fields(&self, out: &mut String, text_start: usize) {
+    pub(crate) fn push_fields(&self, out: &mut Vec<u8>, text_start: usize) {
         for (key, value) in lock(&self.fields).iter() {
             if out.len() > text_start {
-                out.push(' ');
+                out.push(b' ');
             }
-            out.push_str(key);
-            out.push('=');
-            out.push_str(value);
+            out.extend_from_slice(key.as_bytes());
+            out.push(b'=');
+            out.extend_from_slice(value.as_bytes());
         }
     }
 }

@@ -4,11 +4,18 @@
 //! RUNNING; the others wait for it; whoever comes later finds the gate open and pays one load. The thread that
 //! writes RUNNING may come by again, because the writer it calls may log into the same task: it passes. No lock is
 //! held while RUNNING is written, and a writer that panics leaves the gate open.
+//!
+//! Threads that are on their way through gates of several tasks may log into each other's tasks. Who would close a
+//! circle by waiting passes instead: better a line before RUNNING than none ever. Nobody waits longer than 5 s in
+//! any case: the thread that writes RUNNING may be waiting for a lock of the program's own, or be gone in a fork.
 
 use std::{
     sync::{Condvar, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
+
+/// How long a thread waits for the one that writes RUNNING.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A gate that opens once, behind the first to pass.
 #[derive(Debug, Default)]
@@ -37,7 +44,7 @@ impl Gate {
 
     /// Returns whether this thread is the first; if it isn't, only once it may pass.
     fn is_first(&self) -> bool {
-        let me = ThreadToken::current();
+        let (me, deadline) = (ThreadToken::current(), Instant::now() + PATIENCE);
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             match *first {
@@ -47,7 +54,11 @@ impl Gate {
                     return true;
                 }
                 Some(token) if token == me => return false,
-                Some(_) => first = self.opened.wait(first).unwrap_or_else(PoisonError::into_inner),
+                Some(token) => {
+                    let Some(_waits) = Waiting::begin(me, token) else { return false };
+                    let Some(left) = deadline.checked_duration_since(Instant::now()) else { return false };
+                    first = self.opened.wait_timeout(first, left).unwrap_or_else(PoisonError::into_inner).0;
+                }
             }
         }
     }
@@ -71,6 +82,34 @@ impl Drop for Opening<'_> {
         let _first = self.0.first.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.open.get_or_init(|| ());
         self.0.opened.notify_all();
+    }
+}
+
+/// For each thread that waits: itself, and the thread that it waits for. Never a circle.
+static WAITING: Mutex<Vec<(ThreadToken, ThreadToken)>> = Mutex::new(Vec::new());
+
+/// A thread's entry in [`WAITING`].
+struct Waiting(ThreadToken);
+
+impl Waiting {
+    /// Notes that `me` waits for `other`, unless that waits for `me`, directly or through others.
+    fn begin(me: ThreadToken, other: ThreadToken) -> Option<Self> {
+        let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = other;
+        while let Some(&(_, next)) = waiting.iter().find(|(waits, _)| *waits == last) {
+            last = next;
+        }
+        if last == me {
+            return None;
+        }
+        waiting.push((me, other));
+        Some(Waiting(me))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITING.lock().unwrap_or_else(PoisonError::into_inner).retain(|(waits, _)| *waits != self.0);
     }
 }
 

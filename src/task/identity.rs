@@ -15,6 +15,7 @@ static LATE_TASKS: AtomicU64 = AtomicU64::new(0);
 
 /// Returns a number that changes whenever the task of an existing span may have changed, so that what a thread
 /// remembers of "which task am I in" is outdated. The thread that recorded an id sees the change at once.
+#[inline]
 pub(crate) fn epoch() -> u64 {
     LATE_TASKS.load(Ordering::Acquire) // pairs with the Release in `identify`
 }

@@ -7,7 +7,7 @@
 //! | `task.status`, `try_*`, `#[instrument(err)]` | the last that is said counts |
 //! | a panic inside the task's span | wins over what was said |
 //! | the helper's future is dropped before it is done | counts if nothing was said |
-//! | the closing line | is written once, for a task that has begun |
+//! | the closing line | is written once, for a task that has begun, by the process in which it began |
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,8 @@ use crate::line::Status;
 /// The state of one task as one layer sees it.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// When the task began; `None` before its first line.
-    begun: Option<Instant>,
+    /// When the task began, and in which process; `None` before its first line.
+    begun: Option<(Instant, u32)>,
     /// Whether the closing line is out (or was left out by a level).
     closed: bool,
     /// A retry that was recorded before the task began, to be written right after RUNNING.
@@ -46,8 +46,8 @@ impl State {
     }
 
     /// Begins the task. Returns the retry that belongs right after RUNNING.
-    pub(crate) fn begin(&mut self, now: Instant) -> Option<u32> {
-        self.begun = Some(now);
+    pub(crate) fn begin(&mut self, now: Instant, process: u32) -> Option<u32> {
+        self.begun = Some((now, process));
         self.first_retry.take()
     }
 
@@ -82,10 +82,11 @@ impl State {
         self.dropped = true;
     }
 
-    /// Closes the task, with `forced` or with what follows from its state. `None` if it never began or is closed.
-    pub(crate) fn close(&mut self, now: Instant, forced: Option<Status>) -> Option<Closing> {
-        let begun = self.begun?;
-        if std::mem::replace(&mut self.closed, true) {
+    /// Closes the task, with `forced` or with what follows from its state. `None` if it never began or is closed, or if
+    /// this is a fork of the process in which it began.
+    pub(crate) fn close(&mut self, now: Instant, process: u32, forced: Option<Status>) -> Option<Closing> {
+        let (begun, begun_in) = self.begun?;
+        if std::mem::replace(&mut self.closed, true) || process != begun_in {
             return None;
         }
         let status = forced.unwrap_or_else(|| self.status());
@@ -113,10 +114,10 @@ mod tests {
     /// Runs `steps` on a task that has begun, and returns status and error of its closing line.
     fn closing(steps: impl FnOnce(&mut State)) -> (Status, Option<String>) {
         let mut state = State::default();
-        assert_eq!(state.begin(Instant::now()), None);
+        assert_eq!(state.begin(Instant::now(), 7), None);
         steps(&mut state);
-        let closing = state.close(Instant::now(), None).expect("it has begun");
-        assert_eq!(state.close(Instant::now(), None), None, "at most one closing line");
+        let closing = state.close(Instant::now(), 7, None).expect("it has begun");
+        assert_eq!(state.close(Instant::now(), 7, None), None, "at most one closing line");
         (closing.status, closing.error)
     }
 
@@ -175,11 +176,18 @@ mod tests {
     fn a_retry_before_the_task_began_waits_for_it() {
         let mut state = State::default();
         assert!(!state.retry(3));
-        assert_eq!(state.begin(Instant::now()), Some(3));
+        assert_eq!(state.begin(Instant::now(), 7), Some(3));
     }
 
     #[test]
     fn a_task_that_never_began_leaves_nothing() {
-        assert_eq!(State::default().close(Instant::now(), Some(Status::Interrupted)), None);
+        assert_eq!(State::default().close(Instant::now(), 7, Some(Status::Interrupted)), None);
+    }
+
+    #[test]
+    fn a_fork_leaves_the_closing_line_to_its_parent() {
+        let mut state = State::default();
+        state.begin(Instant::now(), 7);
+        assert_eq!(state.close(Instant::now(), 8, Some(Status::Interrupted)), None);
     }
 }

@@ -188,9 +188,8 @@ impl InstanceFileBuilder {
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             files.create_dir_all(parent).map_err(|cause| Error::io("make the directory", parent, cause))?;
         }
-        let opened = files
-            .open(&path, self.mode)
-            .map_err(|cause| Error::io("open for appending the log file", &path, cause))?;
+        let opened =
+            files.open(&path, self.mode).map_err(|cause| Error::io("open the log file", &path, cause))?;
         let state = Mutex::new(State::new(opened));
         let (max_bytes, backups, mode) = (self.max_bytes, self.backups, self.mode);
         let shared = Arc::new(Shared { path, max_bytes, backups, mode, files, state });

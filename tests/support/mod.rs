@@ -1,12 +1,15 @@
 //! What the tests stand on: an oracle that knows nothing of the crate.
 //!
-//! Nothing in here uses `tracing_tasklog`. The verifier reads log files with its own few lines of
-//! parsing, so that a mistake in the crate's grammar can't hide itself.
+//! Nothing in here uses `tracing_tasklog`, but for [`capture`], which runs code under a layer. The
+//! verifier reads log files with its own few lines of parsing, so that a mistake in the crate's
+//! grammar can't hide itself.
 //!
 //! * [`verify`] says whether a family of log files holds exactly the lines that it should hold.
 //! * [`ledger`] remembers over a SIGKILL which lines were begun and which are promised.
 //! * [`child`] runs processes that may be killed and can't hang a test.
 //! * [`dir`] is a folder of a test's own.
+//! * [`capture`] is a writer that remembers, and the lines that a layer writes while code runs.
+//! * [`futures`] polls futures by hand.
 
 // Every test binary compiles all of this and uses a part. And `pub` in here says "for the tests",
 // which no compiler can see from inside one binary.
@@ -15,8 +18,10 @@
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
+pub mod capture;
 pub mod child;
 pub mod dir;
+pub mod futures;
 #[cfg(unix)]
 pub mod ledger;
 pub mod verify;
@@ -43,6 +48,9 @@ pub fn holds_within(limit: Duration, mut cond: impl FnMut() -> bool) -> bool {
         std::thread::sleep(Duration::from_millis(2));
     }
 }
+
+/// Takes what a test has no use for: unlike `drop` it doesn't say that anything is dropped.
+pub fn ignore<T>(_: T) {}
 
 /// The value of a step that a test can't do without, or a panic that names the step.
 pub(crate) fn must<T, E: Display>(result: Result<T, E>, step: impl Display) -> T {
