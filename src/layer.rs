@@ -4,17 +4,14 @@ mod callbacks;
 mod event;
 mod unwinding;
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{fmt, sync::Arc};
 
 use tracing::level_filters::LevelFilter;
 
 use crate::{
     clock::UtcSeconds,
     line::IdFormat,
-    sink::{Options, Output},
+    sink::{Options, Output, Takers},
     task::{InterruptGuard, LayerMark, OpenTasks},
 };
 
@@ -64,7 +61,7 @@ impl<W> TaskLayer<W> {
                 timer: Arc::new(UtcSeconds),
                 options: Options::default(),
                 open_tasks: OpenTasks::new(),
-                ours: AtomicBool::new(false),
+                takers: Takers::default(),
             }),
         }
     }
@@ -113,7 +110,7 @@ impl<W, T> TaskLayer<W, T> {
             timer: Arc::new(timer),
             options: self.output.options.clone(),
             open_tasks: Arc::clone(&self.output.open_tasks),
-            ours: AtomicBool::new(false),
+            takers: Takers::default(),
         };
         TaskLayer { mark: self.mark, output: Arc::new(output) }
     }
@@ -193,7 +190,7 @@ impl<W, T> TaskLayer<W, T> {
             timer: Arc::clone(&self.output.timer),
             options,
             open_tasks: Arc::clone(&self.output.open_tasks),
-            ours: AtomicBool::new(false),
+            takers: Takers::default(),
         };
         TaskLayer { mark: self.mark, output: Arc::new(output) }
     }

@@ -53,11 +53,33 @@ impl Default for Options {
     }
 }
 
+/// Who has taken lines of a layer: hints for the exit hook, each set once.
+#[derive(Debug, Default)]
+pub(crate) struct Takers {
+    ours: AtomicBool,
+    others: AtomicBool,
+}
+
+impl Takers {
+    /// Notes that a line was written, and whether a writer of this crate has taken it.
+    fn note(&self, is_ours: bool) {
+        let takers = if is_ours { &self.ours } else { &self.others };
+        if !takers.load(Ordering::Relaxed) {
+            takers.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns whether a writer of this crate may be behind the layer: before the first line nobody knows.
+    fn may_be_ours(&self) -> bool {
+        self.ours.load(Ordering::Relaxed) || !self.others.load(Ordering::Relaxed)
+    }
+}
+
 /// A layer's writer, seen from its tasks: they don't know its type.
 pub(crate) trait Sink: fmt::Debug + Send + Sync {
     fn options(&self) -> &Options;
     fn open_tasks(&self) -> &Arc<OpenTasks>;
-    /// Returns whether a line of this layer was ever taken by a writer of this crate.
+    /// Returns whether a line of this layer was ever taken by a writer of this crate, or none was ever written.
     fn has_our_writer(&self) -> bool;
     /// Writes a lifecycle line, if its level is let through.
     fn write_lifecycle(&self, entry: &Entry, status: Status, outcome: &Outcome<'_>);
@@ -71,8 +93,7 @@ pub(crate) struct Output<W, T> {
     pub(crate) timer: Arc<T>,
     pub(crate) options: Options,
     pub(crate) open_tasks: Arc<OpenTasks>,
-    /// Whether a line was ever taken by a writer of this crate. Set once, a hint for the exit hook.
-    pub(crate) ours: AtomicBool,
+    pub(crate) takers: Takers,
 }
 
 impl<W, T> fmt::Debug for Output<W, T> {
@@ -109,9 +130,7 @@ where
             }
             Err(_) => report(Trouble::Panic, format_args!("a line may be lost: the writer panicked")),
         }
-        if handoff::settle() && !self.ours.load(Ordering::Relaxed) {
-            self.ours.store(true, Ordering::Relaxed);
-        }
+        self.takers.note(handoff::settle());
     }
 
     /// Writes a line about a task with a buffer of the thread.
@@ -144,7 +163,7 @@ where
     }
 
     fn has_our_writer(&self) -> bool {
-        self.ours.load(Ordering::Relaxed)
+        self.takers.may_be_ours()
     }
 
     fn write_lifecycle(&self, entry: &Entry, status: Status, outcome: &Outcome<'_>) {

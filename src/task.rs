@@ -106,12 +106,13 @@ impl Task {
     /// A layer that came later, through a reload, goes on where the one that is gone stopped: with its state, so
     /// that there is still at most one RUNNING and one closing line.
     pub(crate) fn entry(&self, mark: &Arc<LayerMark>, sink: impl FnOnce() -> Arc<dyn Sink>) -> Arc<Entry> {
+        let orphan; // goes after the lock does: with it may go a writer, which may log
         let mut entries = lock(&self.entries);
         if let Some(entry) = entries.iter().find(|entry| entry.is_of(mark)) {
             return Arc::clone(entry);
         }
-        let orphan = entries.iter().position(|entry| entry.is_orphan());
-        let orphan = orphan.map(|at| entries.swap_remove(at));
+        let place = entries.iter().position(|entry| entry.is_orphan());
+        orphan = place.map(|at| entries.swap_remove(at));
         let entry = Entry::new(&self.identity, mark, sink(), orphan.as_deref());
         entries.push(Arc::clone(&entry));
         entry

@@ -233,6 +233,21 @@ fn a_return_from_main_interrupts_leaked_tasks() {
 }
 
 #[test]
+fn child_exits_with_a_silent_task() {
+    if !role("child_exits_with_a_silent_task") {
+        return;
+    }
+    set_global(file_layer().with_min_level(tracing::Level::WARN));
+    leave_open(1);
+    std::process::exit(0);
+}
+
+#[test]
+fn a_task_that_has_shown_no_line_yet_is_interrupted_too() {
+    assert_eq!(lines_left_by("child_exits_with_a_silent_task"), ["[1] [t] -- INTERRUPTED"]);
+}
+
+#[test]
 fn child_exits_after_its_guard() {
     if !role("child_exits_after_its_guard") {
         return;

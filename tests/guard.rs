@@ -170,8 +170,11 @@ fn a_guard_goes_from_thread_to_thread() {
 #[derive(Clone)]
 struct Held {
     capture: Capture,
-    door: Arc<Mutex<Option<(SyncSender<()>, Receiver<()>)>>>,
+    door: Arc<Mutex<Option<Door>>>,
 }
+
+/// Where the writer says that it has come, and hears that it may go on.
+type Door = (SyncSender<()>, Receiver<()>);
 
 impl io::Write for Held {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

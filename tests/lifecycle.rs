@@ -67,6 +67,21 @@ fn running_comes_with_the_first_line_if_that_is_first() {
 }
 
 #[test]
+fn retries_before_the_first_enter_are_all_written_after_running() {
+    let lines = bodies_of(|| {
+        let span = info_span!("t", task.id = "a", task.retry = 1);
+        span.record("task.retry", 2);
+        span.record_retry(3);
+        span.in_scope(|| info!("x"));
+    });
+    let retries = [1, 2, 3].map(|n| format!("--- Retry {n} ---"));
+    assert_eq!(
+        lines,
+        [&["-- RUNNING".to_owned()][..], &retries, &["x", "-- SUCCESS"].map(str::to_owned)].concat()
+    );
+}
+
+#[test]
 fn a_span_never_entered_and_never_named_leaves_nothing() {
     let lines = lines_of(|| {
         drop(task());

@@ -110,11 +110,10 @@ impl Entry {
 
     /// Notes a retry and writes its separator. One that is noted before the span is a task waits until it begins.
     pub(crate) fn retry(self: &Arc<Self>, number: u32) {
-        let has_begun = lock(&self.life.state).retry(number);
-        if !self.identity.is_task() {
-            return;
+        if self.identity.is_task() {
+            self.begin(); // and with it comes the retry that the task was made with
         }
-        self.begin();
+        let has_begun = lock(&self.life.state).retry(number);
         if has_begun && !self.identity.is_continued() {
             self.sink.write_retry(self, number);
         }

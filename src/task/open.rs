@@ -57,7 +57,7 @@ impl OpenTasks {
         taken.values().for_each(|entry| entry.interrupt(PATIENCE));
     }
 
-    /// The same at the end of the process, for the tasks whose lines reach a writer of this crate.
+    /// The same at the end of the process, for the tasks whose lines reach a writer of this crate, as far as is known.
     fn interrupt_at_exit(&self) {
         let Some(mut seats) = sys::lock_within(&self.seats, EXIT_PATIENCE) else { return };
         let taken = mem::take(&mut seats.taken);
