@@ -20,9 +20,10 @@ use crate::clock;
 /// use std::error::Error as _;
 /// use tracing_tasklog::writer::InstanceFile;
 ///
-/// let error = InstanceFile::builder("/").build().unwrap_err();
+/// let dir = tempfile::tempdir().unwrap();
+/// let error = InstanceFile::builder(dir.path()).build().unwrap_err();
 /// let why = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-/// assert!(format!("{error}{why}").starts_with("could not open the log file \"/\""));
+/// assert!(format!("{error}{why}").starts_with("could not open the log file \"/"));
 ///
 /// let error = tracing_tasklog::parse_level("loud").unwrap_err();
 /// assert_eq!(

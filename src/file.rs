@@ -56,12 +56,13 @@ impl FileSystem for RealFileSystem {
         restrict(&mut options, mode);
         // Reading is for the last byte only: a file that may only be written serves too.
         let mut file = match options.clone().read(true).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => options.open(path)?,
-            file => file?,
-        };
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => options.open(path),
+            file => file,
+        }
+        .map_err(|error| if is_special(path) { no_regular_file() } else { error })?;
         let meta = file.metadata()?;
         if !meta.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+            return Err(no_regular_file());
         }
         set_mode(&file, &meta, mode)?;
         let is_torn = meta.len() > 0 && last_byte(&mut file).is_ok_and(|byte| byte != b'\n');
@@ -81,6 +82,15 @@ impl AppendFile for File {
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write(bytes)
     }
+}
+
+/// Returns whether a FIFO, socket or device is there: what open(2) says of one hardly tells.
+fn is_special(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
+}
+
+fn no_regular_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")
 }
 
 fn last_byte(file: &mut File) -> io::Result<u8> {

@@ -25,7 +25,7 @@ use crate::{
 ///
 /// The layer gives no hint about levels to the subscriber, because that would blind other layers: events below
 /// [`with_min_level`](TaskLayer::with_min_level) still reach it. Put a
-/// [`LevelFilter`](tracing_subscriber::filter::LevelFilter) beside it to have them filtered at their callsite.
+/// [`LevelFilter`] beside it to have them filtered at their callsite.
 ///
 /// Logging never panics: a panic in a value's `Display`, in the timer or in the writer ends in the layer; the line
 /// says so where it can, stderr does once in 10 s. An error that the writer returns is told the same way.

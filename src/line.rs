@@ -103,7 +103,7 @@ pub(crate) const CAN: char = '\u{18}';
 ///
 /// It is written for the syntax that RE2, Go, Vector, Fluent Bit, Promtail and the `regex` crate have in common,
 /// and takes the line without its LF. A torn line (its last character is CAN) and a line of another program match
-/// nothing; of a date it checks the shape only. [`parse`] is the stricter judge.
+/// nothing; of a date it checks the shape only. [`parse()`] is the stricter judge.
 ///
 /// ```
 /// use tracing_tasklog::line::REGEX;

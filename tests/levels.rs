@@ -161,7 +161,7 @@ fn the_error_is_in_debug_quotes_and_can_not_forge_a_line() {
     assert_eq!(error("say \"no\" \\ é"), " error=\"say \\\"no\\\" \\\\ é\"");
     assert_eq!(error("a\nb\u{1b}"), " error=\"a\\nb\\u{1b}\"");
     assert_eq!(error(""), " error=\"\"");
-    assert_eq!(error_of(|| ignore(task().record("task.status", "failed").in_scope(|| ()))), "");
+    assert_eq!(error_of(|| task().record("task.status", "failed").in_scope(|| ())), "");
     let in_future = error_of(|| ignore(finish(async { Err::<(), _>("late") }.try_in_task(task()))));
     assert_eq!(in_future, " error=\"late\"");
     let panicked = || task().in_scope(|| std::panic::resume_unwind(Box::new("as told")));

@@ -121,7 +121,7 @@ impl InstanceFile {
         }
     }
 
-    /// Returns the path of the live file, placeholders replaced.
+    /// Returns the path of the live file from the root on, placeholders replaced.
     pub fn path(&self) -> &Path {
         &self.shared.path
     }

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    path::{Path, PathBuf, is_separator},
+    path::{Path, PathBuf, absolute, is_separator},
     process,
 };
 
@@ -22,7 +22,7 @@ pub(super) fn expand(path: &Path) -> Result<PathBuf, Error> {
                 "{path:?} is not UTF-8, so it can't have placeholders: write {{{{ for a brace"
             )))
         } else {
-            names_file(path.to_owned())
+            file_path(path.to_owned())
         };
     };
     let mut expanded = String::new();
@@ -40,11 +40,12 @@ pub(super) fn expand(path: &Path) -> Result<PathBuf, Error> {
         rest = tail;
     }
     expanded.push_str(rest);
-    names_file(PathBuf::from(expanded))
+    file_path(PathBuf::from(expanded))
 }
 
-/// Refuses a path that can't be a file's, before a directory is made for it.
-fn names_file(path: PathBuf) -> Result<PathBuf, Error> {
+/// Returns the path from the root on, so that it leads to the same place when the process has changed its directory.
+/// Refuses one that can't be a file's, before a directory is made for it.
+fn file_path(path: PathBuf) -> Result<PathBuf, Error> {
     let bytes = path.as_os_str().as_encoded_bytes();
     if bytes.contains(&0) {
         return Err(Error::invalid(format!("{path:?} has a NUL in it, which no path can have")));
@@ -53,7 +54,7 @@ fn names_file(path: PathBuf) -> Result<PathBuf, Error> {
     if [b"".as_slice(), b".", b".."].contains(&last) {
         return Err(Error::invalid(format!("{path:?} is a directory's: end it in the name of a file")));
     }
-    Ok(path)
+    absolute(&path).map_err(|cause| Error::io("find the current directory for", &path, cause))
 }
 
 fn value_of(placeholder: &str, path: &Path) -> Result<String, Error> {

@@ -114,6 +114,34 @@ fn a_file_that_is_truncated_meanwhile_gets_no_hole() {
     assert_eq!(dir.read("tasks.log"), "after\n");
 }
 
+#[test]
+fn child_changes_its_directory() {
+    if !role("processes::child_changes_its_directory") {
+        return;
+    }
+    let start = std::env::var_os("START").expect("the parent says where");
+    std::env::set_current_dir(&start).expect("it is there");
+    let file = InstanceFile::builder("logs/tasks.log").max_bytes(4).build().expect("the file can be opened");
+    write(&file, "one\n");
+    std::env::set_current_dir(std::env::var_os("LATER").expect("the parent says where"))
+        .expect("it is there");
+    write(&file, "two\n");
+    assert_eq!(file.path(), std::path::Path::new(&start).join("logs/tasks.log"));
+    assert_eq!((file.stats().rotations, file.stats().errors), (1, 0));
+}
+
+#[test]
+fn a_relative_path_stays_where_it_was_when_the_process_changes_its_directory() {
+    let (start, later) = (Dir::new(), Dir::new());
+    let child = Child::of_test("processes::child_changes_its_directory");
+    child.env("START", start.root()).env("LATER", later.root()).spawn().wait().assert_success();
+    assert_eq!(
+        (start.read("logs/tasks.log.1"), start.read("logs/tasks.log")),
+        ("one\n".into(), "two\n".into())
+    );
+    assert_eq!(later.names(), [""; 0]);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn the_kernel_has_the_file_open_for_appending_and_not_for_children() {

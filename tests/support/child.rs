@@ -138,7 +138,11 @@ impl Child {
     pub fn of_test_as_nobody(name: &str, folder: &Path) -> Spawn {
         let copy = folder.join("test-binary");
         must(fs::set_permissions(folder, fs::Permissions::from_mode(0o755)), "open the folder");
-        must(std::env::current_exe().and_then(|exe| fs::copy(exe, &copy)), "copy this test binary");
+        // By cp: a descriptor of our own that is open for writing could leak into a child that another thread is just
+        // starting, and then nobody may run the copy (ETXTBSY).
+        let exe = must(std::env::current_exe(), "find this test binary");
+        let copied = must(Command::new("cp").arg(exe).arg(&copy).status(), "run cp");
+        assert!(copied.success(), "cp could not copy this test binary");
         must(fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)), "open the copy");
         let mut command = Command::new(&copy);
         if must(fs::metadata(&copy), "look at the copy").uid() == 0 {
