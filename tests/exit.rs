@@ -23,6 +23,12 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_tasklog::writer::InstanceFile;
 use tracing_tasklog::{TaskLayer, TaskSpanExt, task_span};
 
+#[cfg(unix)]
+unsafe extern "C" {
+    fn fork() -> c_int;
+    fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
+}
+
 unsafe extern "C" {
     fn atexit(hook: extern "C" fn()) -> c_int;
 }
@@ -245,6 +251,39 @@ fn child_exits_with_a_silent_task() {
 #[test]
 fn a_task_that_has_shown_no_line_yet_is_interrupted_too() {
     assert_eq!(lines_left_by("child_exits_with_a_silent_task"), ["[1] [t] -- INTERRUPTED"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn child_forks() {
+    if !role("child_forks") {
+        return;
+    }
+    let layer = file_layer();
+    let guard = layer.interrupt_on_drop();
+    set_global(layer);
+    let span = task_span!("t", 1);
+    span.in_scope(|| info!("x"));
+    // SAFETY: the child of the fork has this thread only; it drops two values and exits, as a server's worker does.
+    let pid = unsafe { fork() };
+    if pid == 0 {
+        info!(parent: &span, "in the fork");
+        leave_open(2);
+        drop((guard, span));
+        std::process::exit(0);
+    }
+    // SAFETY: a null pointer is allowed, the status is not asked for.
+    assert_eq!(unsafe { waitpid(pid, std::ptr::null_mut(), 0) }, pid);
+    span.in_scope(|| info!("y"));
+    drop(guard);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_fork_leaves_the_lifecycle_to_the_process_that_began_the_task() {
+    let own = ["y", "-- INTERRUPTED"].map(|body| format!("[1] [t] {body}")).to_vec();
+    let before = ["[1] [t] -- RUNNING", "[1] [t] x", "[1] [t] in the fork"].map(str::to_owned).to_vec();
+    assert_eq!(lines_left_by("child_forks"), [before, interrupted(2), own].concat());
 }
 
 #[test]
