@@ -82,7 +82,17 @@ fn child_writes_at_full_speed() {
 
 #[test]
 fn every_line_whose_call_returned_survives_sigkill() {
-    for round in 0..5 {
+    assert_lines_survive_sigkill(5);
+}
+
+#[test]
+#[ignore = "deep: a hundred processes killed"]
+fn deep_lines_survive_sigkill() {
+    assert_lines_survive_sigkill(100);
+}
+
+fn assert_lines_survive_sigkill(rounds: u64) {
+    for round in 0..rounds {
         let dir = Dir::new();
         let ledger = Ledger::create(dir.path("ledger"), 2);
         let child = Child::of_test("processes::child_writes_at_full_speed");
