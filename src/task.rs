@@ -115,6 +115,10 @@ impl Task {
         orphan = place.map(|at| entries.swap_remove(at));
         let entry = Entry::new(&self.identity, mark, sink(), orphan.as_deref());
         entries.push(Arc::clone(&entry));
+        drop(entries);
+        if orphan.is_some() {
+            entry.catch_up();
+        }
         entry
     }
 

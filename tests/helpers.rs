@@ -226,6 +226,35 @@ fn a_layer_replaced_while_a_task_is_open_goes_on_with_it() {
 }
 
 #[test]
+fn a_retry_after_a_reload_belongs_to_the_new_layer() {
+    let (old, new) = (Capture::default(), Capture::default());
+    let (reloaded, handle) = reload::Layer::new(layer(&old));
+    dispatcher::with_default(&Registry::default().with(reloaded).into(), || {
+        let (begun, named, failed) =
+            (task_span!("t", 1), info_span!("t", task.id = 2, task.retry = 1), task_span!("t", 3));
+        begun.in_scope(|| ());
+        ignore(failed.clone().try_run_task(|| Err::<(), _>("no route")));
+        handle.reload(layer(&new)).expect("the subscriber lives");
+        [&begun, &named, &failed].into_iter().for_each(|span| span.record_retry(2));
+        begun.in_scope(|| info!("x"));
+        drop((named, failed));
+    });
+    assert_eq!(old.lines(), ["[1] [t] -- RUNNING", "[3] [t] -- RUNNING"]);
+    let expected = [
+        "[1] [t] --- Retry 2 ---",
+        "[1] [t] x",
+        "[2] [t] -- RUNNING",
+        "[2] [t] --- Retry 1 ---",
+        "[2] [t] --- Retry 2 ---",
+        "[2] [t] -- SUCCESS",
+        "[3] [t] --- Retry 2 ---",
+        "[3] [t] -- SUCCESS",
+        "[1] [t] -- SUCCESS",
+    ];
+    assert_eq!(new.lines(), expected);
+}
+
+#[test]
 fn a_task_of_a_layer_reloaded_away_is_still_interrupted_once() {
     let (old, new) = (Capture::default(), Capture::default());
     let replacement = layer(&new);

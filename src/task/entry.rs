@@ -109,13 +109,29 @@ impl Entry {
     }
 
     /// Notes a retry and writes its separator. One that is noted before the span is a task waits until it begins.
+    ///
+    /// If the layer is gone, the separator waits for the one in its place.
     pub(crate) fn retry(self: &Arc<Self>, number: u32) {
+        if self.is_orphan() {
+            return lock(&self.life.state).defer(number);
+        }
         if self.identity.is_task() {
             self.begin(); // and with it comes the retry that the task was made with
         }
         let has_begun = lock(&self.life.state).retry(number);
         if has_begun && !self.identity.is_continued() {
             self.sink.write_retry(self, number);
+        }
+    }
+
+    /// Writes the separators that have waited for this layer.
+    pub(super) fn catch_up(self: &Arc<Self>) {
+        let deferred = lock(&self.life.state).take_deferred();
+        for number in deferred {
+            self.begin();
+            if !self.identity.is_continued() {
+                self.sink.write_retry(self, number);
+            }
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct State {
     closed: bool,
     /// A retry that was recorded before the task began, to be written right after RUNNING.
     first_retry: Option<u32>,
+    /// Retries that were noted while no layer was there to write their separators.
+    deferred: Vec<u32>,
     /// The last status that was said, and the error that came with it.
     said: Option<(Status, Option<String>)>,
     /// Whether a panic left the task's own span since the last retry.
@@ -51,16 +53,31 @@ impl State {
         self.first_retry.take()
     }
 
+    /// Notes a retry whose separator has to wait for another layer.
+    pub(crate) fn defer(&mut self, number: u32) {
+        self.forget_failure();
+        self.deferred.push(number);
+    }
+
+    /// Returns the retries that were deferred.
+    pub(crate) fn take_deferred(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.deferred)
+    }
+
     /// Notes a retry. Returns whether the task has begun, so that its separator is to be written now.
     pub(crate) fn retry(&mut self, number: u32) -> bool {
-        self.panicked = false;
-        if matches!(self.said, Some((Status::Failed, _))) {
-            self.said = None;
-        }
+        self.forget_failure();
         if self.begun.is_none() {
             self.first_retry = Some(number);
         }
         self.begun.is_some()
+    }
+
+    fn forget_failure(&mut self) {
+        self.panicked = false;
+        if matches!(self.said, Some((Status::Failed, _))) {
+            self.said = None;
+        }
     }
 
     /// Notes what was said of the task's end. A bare `failed` keeps the error that is known.
