@@ -124,14 +124,11 @@ impl Entry {
         }
     }
 
-    /// Writes the separators that have waited for this layer.
+    /// Writes the separator that has waited for this layer.
     pub(super) fn catch_up(self: &Arc<Self>) {
         let deferred = lock(&self.life.state).take_deferred();
-        for number in deferred {
-            self.begin();
-            if !self.identity.is_continued() {
-                self.sink.write_retry(self, number);
-            }
+        if let Some(number) = deferred {
+            self.retry(number);
         }
     }
 

@@ -22,8 +22,8 @@ pub(crate) struct State {
     closed: bool,
     /// A retry that was recorded before the task began, to be written right after RUNNING.
     first_retry: Option<u32>,
-    /// Retries that were noted while no layer was there to write their separators.
-    deferred: Vec<u32>,
+    /// The last retry that was noted while no layer was there to write its separator.
+    deferred: Option<u32>,
     /// The last status that was said, and the error that came with it.
     said: Option<(Status, Option<String>)>,
     /// Whether a panic left the task's own span since the last retry.
@@ -56,12 +56,12 @@ impl State {
     /// Notes a retry whose separator has to wait for another layer.
     pub(crate) fn defer(&mut self, number: u32) {
         self.forget_failure();
-        self.deferred.push(number);
+        self.deferred = Some(number);
     }
 
-    /// Returns the retries that were deferred.
-    pub(crate) fn take_deferred(&mut self) -> Vec<u32> {
-        std::mem::take(&mut self.deferred)
+    /// Returns the retry that was deferred.
+    pub(crate) fn take_deferred(&mut self) -> Option<u32> {
+        self.deferred.take()
     }
 
     /// Notes a retry. Returns whether the task has begun, so that its separator is to be written now.
