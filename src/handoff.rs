@@ -9,23 +9,31 @@ thread_local! {
     static TAKEN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The layer: a line is about to be written, `cut` or whole.
+/// The layer: a line is about to be written, `cut` or whole. Returns what was offered before, by a line whose writer
+/// logs this one.
 #[inline]
-pub(crate) fn offer(cut: bool) {
-    CUT.set(cut);
-    TAKEN.set(false);
+pub(crate) fn offer(cut: bool) -> Offer {
+    Offer { cut: CUT.replace(cut), taken: TAKEN.replace(false) }
+}
+
+/// What an offer stands for while another is made inside of it.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    cut: bool,
+    taken: bool,
 }
 
 /// A writer of this crate: it has taken the line. Returns whether the line was cut.
 #[inline]
 pub(crate) fn take() -> bool {
     TAKEN.set(true);
-    CUT.take()
+    CUT.get()
 }
 
-/// The layer: the line is written. Returns whether a writer of this crate has taken it.
+/// The layer: the line is written, and the offer `before` holds again. Returns whether a writer of this crate has taken
+/// the line.
 #[inline]
-pub(crate) fn settle() -> bool {
-    CUT.set(false);
-    TAKEN.get()
+pub(crate) fn settle(before: &Offer) -> bool {
+    CUT.set(before.cut);
+    TAKEN.replace(before.taken)
 }

@@ -80,6 +80,10 @@
 //! - With scoped subscribers only (`with_default`): a child span that is dropped on a thread without a subscriber keeps
 //!   its parent open, which then has no closing line before the [`InterruptGuard`] is dropped.
 //! - A process that is killed writes no closing line for its open tasks.
+//! - A layer that is reloaded to nothing (`None`) leaves its open tasks open: they read INTERRUPTED at the end.
+//! - An event that another layer logs in its own `on_enter` or `on_exit` may have the tag of the neighbouring span.
+//! - tracing-subscriber can't make a span any more in a thread-local destructor after its own, or in an exit handler: it
+//!   panics. Events can be logged there.
 //! - Two processes on one [`InstanceFile`](writer::InstanceFile) path overwrite each other's backups.
 //!
 //! # What a failure does
@@ -100,7 +104,8 @@
 //! | layer, lines, `InstanceFile` | tested | compiles | compiles |
 //! | one write at the end of the file | `O_APPEND` | `O_APPEND` | `FILE_APPEND_DATA` |
 //! | `file_mode`, refusing a FIFO without waiting | yes | yes | no |
-//! | INTERRUPTED at `process::exit` | `atexit` | `atexit` | `atexit` |
+//! | INTERRUPTED when `main` returns | yes | yes | yes |
+//! | INTERRUPTED at `process::exit` | yes | yes | no: it doesn't run exit handlers |
 
 // Unit tests share tests/support with the integration tests, which call this crate by its name.
 #[cfg(test)]

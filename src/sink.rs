@@ -121,7 +121,7 @@ where
 
     /// Hands a line over to the writer: whole, in one call.
     pub(crate) fn write(&self, meta: &Metadata<'_>, line: &Finished<'_>) {
-        handoff::offer(line.cut > 0);
+        let before = handoff::offer(line.cut > 0);
         let write = || self.writer.make_writer_for(meta).write_all(line.bytes);
         match catch_unwind(AssertUnwindSafe(write)) {
             Ok(Ok(())) => {}
@@ -130,7 +130,7 @@ where
             }
             Err(_) => report(Trouble::Panic, format_args!("a line may be lost: the writer panicked")),
         }
-        self.takers.note(handoff::settle());
+        self.takers.note(handoff::settle(&before));
     }
 
     /// Writes a line about a task with a buffer of the thread.

@@ -6,10 +6,7 @@
 use std::{
     ffi::c_int,
     panic::catch_unwind,
-    sync::{
-        Mutex, MutexGuard, OnceLock, TryLockError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, MutexGuard, OnceLock, TryLockError},
     thread,
     time::{Duration, Instant},
 };
@@ -21,8 +18,11 @@ unsafe extern "C" {
     fn atexit(hook: extern "C" fn()) -> c_int;
 }
 
-/// Set when the exit hook begins, never unset.
-static EXITING: AtomicBool = AtomicBool::new(false);
+/// How long the end of the process waits for other threads in all: those that it waits for may never run again.
+const EXIT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// When the exit hook began.
+static EXIT_BEGAN: OnceLock<Instant> = OnceLock::new();
 
 /// What the exit hook calls.
 static HOOK: OnceLock<fn()> = OnceLock::new();
@@ -41,7 +41,7 @@ pub(crate) fn at_exit(hook: fn()) {
 }
 
 extern "C" fn run_hook() {
-    EXITING.store(true, Ordering::Relaxed); // read by this thread; for others a hint
+    EXIT_BEGAN.get_or_init(Instant::now);
     if let Some(hook) = HOOK.get() {
         // A panic must not leave an `extern "C"` function. It has printed its message.
         drop(catch_unwind(hook));
@@ -50,7 +50,27 @@ extern "C" fn run_hook() {
 
 /// Returns whether the process is ending: nobody must wait for a lock without a limit any more.
 pub(crate) fn is_exiting() -> bool {
-    EXITING.load(Ordering::Relaxed)
+    EXIT_BEGAN.get().is_some()
+}
+
+/// Returns what is left of the time that the end of the process may wait for other threads.
+pub(crate) fn exit_patience() -> Duration {
+    EXIT_BEGAN.get().map_or(EXIT_PATIENCE, |began| EXIT_PATIENCE.saturating_sub(began.elapsed()))
+}
+
+/// Locks while the process ends: within the time that is left, or not at all.
+pub(crate) fn lock_at_exit<T: ?Sized>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    let deadline = Instant::now() + exit_patience();
+    loop {
+        match mutex.try_lock() {
+            Ok(guard) => return Some(guard),
+            Err(TryLockError::Poisoned(guard)) => return Some(guard.into_inner()),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(1))
+            }
+            Err(TryLockError::WouldBlock) => return None,
+        }
+    }
 }
 
 /// Returns the name of the machine.
@@ -63,19 +83,4 @@ pub(crate) fn host_name() -> String {
 #[cfg(not(unix))]
 pub(crate) fn host_name() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_else(|_| "localhost".to_owned())
-}
-
-/// Locks within `limit`, or not at all.
-pub(crate) fn lock_within<T: ?Sized>(mutex: &Mutex<T>, limit: Duration) -> Option<MutexGuard<'_, T>> {
-    let deadline = Instant::now() + limit;
-    loop {
-        match mutex.try_lock() {
-            Ok(guard) => return Some(guard),
-            Err(TryLockError::Poisoned(guard)) => return Some(guard.into_inner()),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                thread::sleep(Duration::from_millis(1))
-            }
-            Err(TryLockError::WouldBlock) => return None,
-        }
-    }
 }

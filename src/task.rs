@@ -130,7 +130,7 @@ impl Task {
 
     /// Notes a retry, from a helper: for all layers.
     pub(crate) fn record_retry(&self, number: u32) {
-        if number > 0 && self.identity.is_task() {
+        if number > 0 {
             self.identity.set_retry(number);
             self.for_each_entry(|entry| entry.retry(number));
         }

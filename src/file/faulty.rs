@@ -98,7 +98,7 @@ impl FileSystem for FaultyFileSystem {
         RealFileSystem.rename(from, to)
     }
 
-    fn exists(&self, path: &Path) -> bool {
+    fn exists(&self, path: &Path) -> io::Result<bool> {
         RealFileSystem.exists(path)
     }
 }

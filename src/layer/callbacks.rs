@@ -96,9 +96,6 @@ where
             unwinding::entered(self.mark.id(), id);
         }
         current::moved(self.mark.id());
-        if current::is_remembered(self.mark.id(), id.into_u64()) {
-            return; // the task has begun, or there is none
-        }
         if let Some(task) = ctx.span(id).as_ref().and_then(task_of) {
             task.identity().set_entered();
             if task.identity().is_task() {

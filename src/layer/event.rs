@@ -30,7 +30,7 @@ where
 
     /// Appends the prefix of the task that the event is in, begun; nothing outside any task.
     ///
-    /// Nearly every event is in the span that the last one of its thread was in. Returns the task's entry where
+    /// Most events are in the place in which the last one of their thread was. Returns the task's entry where
     /// the line will need more of it than the prefix.
     pub(super) fn push_tag<S>(
         &self,
@@ -43,8 +43,7 @@ where
     {
         let needs_entry = self.output.options.span_fields;
         let is_contextual = event.is_contextual();
-        let current = || ctx.current_span().id().map(|id| id.into_u64());
-        if is_contextual && !needs_entry && current::recall(self.mark.id(), out, current) {
+        if is_contextual && !needs_entry && current::recall(self.mark.id(), out) {
             return None;
         }
         let epoch = epoch();
@@ -53,8 +52,8 @@ where
             entry.begin();
             out.extend_from_slice(entry.prefix());
         }
-        if let Some(span) = current().filter(|_| is_contextual) {
-            current::remember(self.mark.id(), span, epoch, entry.as_ref().map(|entry| entry.prefix()));
+        if is_contextual {
+            current::remember(self.mark.id(), epoch, out);
         }
         entry.filter(|_| needs_entry)
     }

@@ -93,7 +93,7 @@ impl Identity {
         let has_become_task = draft.id.is_none() && reserved.id.is_some();
         if has_become_task {
             draft.id = reserved.id;
-            self.is_task.store(true, Ordering::Release); // pairs with the Acquire in `is_task`
+            self.is_task.store(true, Ordering::SeqCst); // see `is_task`
         }
         has_become_task
     }
@@ -105,18 +105,21 @@ impl Identity {
     }
 
     /// Returns whether the span is a task: whether its id is there.
+    ///
+    /// `is_task` and `entered` are in one order for all threads (SeqCst): of the thread that records a late id and then
+    /// asks whether the span was entered, and one that enters it and then asks for the id, at least one sees both.
     pub(crate) fn is_task(&self) -> bool {
-        self.is_task.load(Ordering::Acquire) // pairs with the Release in `take_over`
+        self.is_task.load(Ordering::SeqCst)
     }
 
     /// Notes that the span was entered.
     pub(crate) fn set_entered(&self) {
-        self.entered.store(true, Ordering::Release); // pairs with the Acquire in `was_entered`
+        self.entered.store(true, Ordering::SeqCst); // see `is_task`
     }
 
     /// Returns whether the span was ever entered.
     pub(crate) fn was_entered(&self) -> bool {
-        self.entered.load(Ordering::Acquire) // pairs with the Release in `set_entered`
+        self.entered.load(Ordering::SeqCst) // see `is_task`
     }
 
     /// Returns whether lifecycle and separators belong to another process.

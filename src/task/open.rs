@@ -13,9 +13,6 @@ use crate::sys;
 /// How long an interruption waits for the RUNNING of a task that another thread is writing.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long the exit hook waits for anything: the thread that it waits for may never run again.
-const EXIT_PATIENCE: Duration = Duration::from_millis(500);
-
 /// The tasks of one layer that have begun and are not closed, in the order in which they began.
 #[derive(Debug)]
 pub(crate) struct OpenTasks {
@@ -59,11 +56,11 @@ impl OpenTasks {
 
     /// The same at the end of the process, for the tasks whose lines reach a writer of this crate, as far as is known.
     fn interrupt_at_exit(&self) {
-        let Some(mut seats) = sys::lock_within(&self.seats, EXIT_PATIENCE) else { return };
+        let Some(mut seats) = sys::lock_at_exit(&self.seats) else { return };
         let taken = mem::take(&mut seats.taken);
         drop(seats);
         let ours = taken.values().filter(|entry| entry.has_our_writer());
-        ours.for_each(|entry| entry.interrupt(EXIT_PATIENCE));
+        ours.for_each(|entry| entry.interrupt(sys::exit_patience()));
     }
 }
 
@@ -80,8 +77,9 @@ fn register(set: &Arc<OpenTasks>) {
 }
 
 fn interrupt_at_exit() {
-    let Some(mut sets) = sys::lock_within(&SETS, EXIT_PATIENCE) else { return };
-    let sets = mem::take(&mut *sets);
+    let Some(mut locked) = sys::lock_at_exit(&SETS) else { return };
+    let sets = mem::take(&mut *locked);
+    drop(locked);
     sets.iter().filter_map(Weak::upgrade).for_each(|set| set.interrupt_at_exit());
 }
 

@@ -33,9 +33,6 @@ use crate::{
 /// How long a rotation that failed waits for its next try.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How long a line waits for the file while the process is ending.
-const EXIT_PATIENCE: Duration = Duration::from_millis(500);
-
 /// What closes a fragment: CAN LF.
 const CLOSE_FRAGMENT: &[u8] = b"\x18\n";
 
@@ -204,7 +201,7 @@ impl Shared {
 
     /// Locks the state; while the process ends, only within a limit.
     fn state_for_line(&self) -> Option<MutexGuard<'_, State>> {
-        if sys::is_exiting() { sys::lock_within(&self.state, EXIT_PATIENCE) } else { Some(self.state()) }
+        if sys::is_exiting() { sys::lock_at_exit(&self.state) } else { Some(self.state()) }
     }
 
     /// Writes lines to the files that they belong into: as many with one call as fit.
@@ -250,7 +247,7 @@ impl Shared {
     fn try_rotate(&self, state: &mut State) -> io::Result<Opened> {
         if !state.is_renamed {
             let backup = |number| rotation::backup(&self.path, number);
-            for (from, to) in rotation::shifts(self.backups, |number| self.files.exists(&backup(number))) {
+            for (from, to) in rotation::shifts(self.backups, |number| self.files.exists(&backup(number)))? {
                 self.files.rename(&backup(from), &backup(to))?;
             }
             match self.files.rename(&self.path, &backup(1)) {
@@ -258,7 +255,14 @@ impl Shared {
                 _ => state.is_renamed = true,
             }
         }
-        self.files.open(&self.path, self.mode)
+        match self.files.open(&self.path, self.mode) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // The directory is gone: it is made again, and the file in it.
+                self.path.parent().map_or(Ok(()), |parent| self.files.create_dir_all(parent))?;
+                self.files.open(&self.path, self.mode)
+            }
+            opened => opened,
+        }
     }
 }
 
