@@ -14,6 +14,34 @@ pub(crate) fn instant() -> Instant {
     Instant::now()
 }
 
+/// The clock of a writer: the system's, or one that a test sets.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Clock {
+    #[default]
+    System,
+    #[cfg(test)]
+    Manual(std::sync::Arc<std::sync::Mutex<Manual>>),
+}
+
+/// A clock that stands still until a test moves it.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct Manual {
+    pub(crate) time: SystemTime,
+    pub(crate) instant: Instant,
+}
+
+impl Clock {
+    /// A time that never goes back, for durations.
+    pub(crate) fn instant(&self) -> Instant {
+        match self {
+            Clock::System => instant(),
+            #[cfg(test)]
+            Clock::Manual(manual) => manual.lock().expect("no test panics with it").instant,
+        }
+    }
+}
+
 /// Milliseconds since the first call in this process, for limits on how often something is done.
 pub(crate) fn uptime_millis() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
@@ -75,6 +103,11 @@ impl FormatTime for UtcSeconds {
             _ => w.write_str(text_of(&render(unix_seconds(now)))), // the thread is ending, or `w` came by here
         }
     }
+}
+
+/// The default timestamp of now.
+pub(crate) fn stamp_now() -> String {
+    text_of(&render(unix_seconds(SystemTime::now()))).to_owned()
 }
 
 fn text_of(stamp: &Stamp) -> &str {

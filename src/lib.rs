@@ -121,6 +121,7 @@ mod helpers;
 mod layer;
 mod level;
 pub mod line;
+mod notice;
 mod rotation;
 mod sink;
 mod sys;

@@ -73,6 +73,18 @@ pub(crate) fn lock_at_exit<T: ?Sized>(mutex: &Mutex<T>) -> Option<MutexGuard<'_,
     }
 }
 
+/// Returns how many bytes this process may write into a file: what RLIMIT_FSIZE allows. One more would kill it
+/// (setrlimit(2), SIGXFSZ).
+#[cfg(unix)]
+pub(crate) fn file_size_limit() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Fsize).current.unwrap_or(u64::MAX)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn file_size_limit() -> u64 {
+    u64::MAX
+}
+
 /// Returns the name of the machine.
 #[cfg(unix)]
 pub(crate) fn host_name() -> String {

@@ -24,11 +24,12 @@ mod instance;
 mod lines;
 mod path;
 mod stats;
+mod tail;
 
 use std::{fmt, io};
 
 pub use self::{
-    instance::{InstanceFile, InstanceFileBuilder},
+    instance::{InUse, InstanceFile, InstanceFileBuilder},
     stats::Stats,
 };
 
