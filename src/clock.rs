@@ -32,6 +32,15 @@ pub(crate) struct Manual {
 }
 
 impl Clock {
+    /// The time of day.
+    pub(crate) fn now(&self) -> SystemTime {
+        match self {
+            Clock::System => SystemTime::now(),
+            #[cfg(test)]
+            Clock::Manual(manual) => manual.lock().expect("no test panics with it").time,
+        }
+    }
+
     /// A time that never goes back, for durations.
     pub(crate) fn instant(&self) -> Instant {
         match self {

@@ -112,8 +112,6 @@
 extern crate self as tracing_tasklog;
 
 mod ascii;
-#[cfg_attr(not(test), expect(dead_code, unreachable_pub, reason = "the writer takes it up next"))]
-#[cfg_attr(test, expect(unreachable_pub, reason = "the writer takes it up next"))]
 mod calendar;
 mod clock;
 mod current;
