@@ -23,10 +23,11 @@ const PATIENCE_OF_CHILDREN: Duration = Duration::from_secs(1);
 
 /// The rolling files of a [`RollingFileAppender`], for those who have one.
 ///
-/// Names, times, links and pruning stay what they are there. What it adds: every line is whole and in one file, a
-/// rotation happens between lines; a line of which the operating system takes a part at a time is completed, or closed with CAN LF
-/// before the next; lines that can't be written are counted, told to the error hook or stderr, and announced in the log;
-/// what arrives in pieces is gathered until LF. Every line is with the operating system when the log call returns.
+/// Names, times, links and pruning stay what they are there. This adds: every line is whole and in one file, because a
+/// rotation happens between lines; a line of which the operating system takes a part at a time is completed, or else
+/// closed with CAN LF before the next; lines that can't be written are counted, told to the error hook or stderr, and
+/// announced in the log; what arrives in pieces is gathered until LF. Every line is with the operating system when the
+/// log call returns.
 ///
 /// Without an appender at hand, prefer [`InstanceFile`](super::InstanceFile).
 ///
@@ -258,9 +259,34 @@ impl fmt::Debug for Rolling {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::{cell::Cell, time::Instant};
+
+    use tracing_appender::rolling::never;
 
     use super::*;
+
+    #[test]
+    fn a_child_of_fork_waits_once_for_a_turn_that_never_comes() {
+        let dir = tempfile::tempdir().expect("a temporary folder can be made");
+        let shared = Shared {
+            appender: never(&dir, "tasks.log"),
+            notice: Notice::hook(|_| {}),
+            turns: Turns::new(State { tail: Tail::default(), forks: sys::forks() }),
+            forks: sys::forks() + 1, // as if this process were a child of the one that made it
+        };
+        let held = shared.turns.lock();
+        let waited = [(); 3].map(|()| {
+            let start = Instant::now();
+            shared.take_lines(b"line\n");
+            start.elapsed() >= PATIENCE_OF_CHILDREN
+        });
+        assert_eq!(waited, [true, false, false]);
+        assert_eq!(shared.stats(), Stats::default());
+        drop(held);
+        shared.take_lines(b"line\n");
+        let stats = shared.stats();
+        assert_eq!((stats.accepted_lines, stats.written_lines, stats.dropped_lines), (4, 1, 3));
+    }
 
     #[test]
     fn an_appender_that_panics_is_asked_once_more() {
