@@ -33,7 +33,8 @@
 //! - [`TaskLayer`] makes lines of events and of the transitions of tasks, and hands each to a writer in one call.
 //! - A **task** is any span with the field `task.id`; [`task_span!`], [`TaskFutureExt`] and [`TaskSpanExt`] make
 //!   the common cases short, [`TaskContext`] and [`continue_span!`] carry a task into another process.
-//! - [`writer::InstanceFile`] is a file of this process that rotates by itself.
+//! - [`writer::InstanceFile`] is a file of this process that rotates by itself; `writer::Rolling` adapts a
+//!   `RollingFileAppender` of tracing-appender.
 //! - [`line::parse`] reads the lines back.
 //!
 //! # Tasks are spans
@@ -95,6 +96,8 @@
 //!
 //! # Crate features
 //!
+//! - **rolling** (default) has `writer::Rolling`, for those who have a `RollingFileAppender`. It costs the
+//!   `tracing-appender` crate with what it needs, 16 crates in all, `time` and `crossbeam-channel` among them.
 //! - **tracing-log** (default) shows records of the `log` crate with their own target. It costs the `tracing-log` crate.
 //!
 //! # Platforms
