@@ -149,6 +149,6 @@ pub mod __private {
     pub use tracing;
 }
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "rolling"))] // which its examples use
 #[doc = include_str!("../README.md")]
 struct Readme;
