@@ -108,6 +108,6 @@ impl Drop for LineWriter<'_> {
 
 impl fmt::Debug for LineWriter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LineWriter").field("to", self.to).finish_non_exhaustive()
+        f.debug_struct("LineWriter").field("to", &self.to).finish_non_exhaustive()
     }
 }
