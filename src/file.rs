@@ -28,7 +28,7 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
     #[cfg(feature = "gzip")]
     fn open_read(&self, path: &Path) -> io::Result<(FileId, Box<dyn io::Read>)>;
 
-    /// Returns the content of a file, up to 1 MiB.
+    /// Returns the content of a file, up to 16 MiB.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
     /// Renames a file to a name that is free: [`ErrorKind::AlreadyExists`] if it isn't.
@@ -54,6 +54,9 @@ pub(crate) trait AppendFile: fmt::Debug + Send {
 
     /// Takes the lock of the file, for as long as it is open. Returns whether it was to be had.
     fn try_lock(&mut self) -> io::Result<bool>;
+
+    /// Makes it empty.
+    fn clear(&mut self) -> io::Result<()>;
 
     /// Returns when everything in it is on the disk.
     fn sync(&mut self) -> io::Result<()>;
@@ -91,8 +94,8 @@ pub(crate) struct Opened {
 #[derive(Debug)]
 pub(crate) struct RealFileSystem;
 
-/// The most that is read of a file.
-const READ_LIMIT: u64 = 1024 * 1024;
+/// The most that is read of a file: of a list, the rotations of many years.
+const READ_LIMIT: u64 = 16 * 1024 * 1024;
 
 impl FileSystem for RealFileSystem {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -171,6 +174,10 @@ impl AppendFile for File {
 
     fn try_lock(&mut self) -> io::Result<bool> {
         lock_file(self)
+    }
+
+    fn clear(&mut self) -> io::Result<()> {
+        self.set_len(0)
     }
 
     fn sync(&mut self) -> io::Result<()> {

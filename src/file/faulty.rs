@@ -166,6 +166,11 @@ impl AppendFile for FaultyFile {
         self.file.try_lock()
     }
 
+    fn clear(&mut self) -> io::Result<()> {
+        self.files.fail()?;
+        self.file.clear()
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.files.fail()?;
         self.file.sync()

@@ -281,8 +281,12 @@ impl InstanceFileBuilder {
         };
         match open() {
             Ok(opened) => {
-                let listed = family.add(opened.id);
-                listed.map_err(|cause| Error::io("write the list of files beside", path, cause))?;
+                family.add(opened.id);
+                if let Err(cause) = family.write() {
+                    // A full disk is no reason not to start: the first rotation begins with it.
+                    let error = Error::io("write the list of files beside", path, cause);
+                    self.notice.tell(Trouble::Rotation, &error);
+                }
                 let now = self.clock.now();
                 let modified = if opened.len > 0 { opened.modified } else { now };
                 let period = every.map(|(every, zone)| Period::of_existing(modified, now, *every, zone));

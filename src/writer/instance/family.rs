@@ -12,15 +12,14 @@
 //! ```
 //!
 //! A file is this log's own if its device and inode are listed: only such a file is ever renamed, compressed or
-//! removed. Each is listed when it is opened, before anything is renamed. A list that is lost, or a file that is not on it,
-//! makes a backup somebody else's: it stays, and its number is left out.
+//! removed. Nothing is renamed before it is on the list. A list that is lost, or a file that is not on it, makes a backup
+//! somebody else's: it stays, and its number is left out.
 //!
 //! Where the folder can't be written, the log file itself is locked. It can't be rotated there either.
 
 use std::{
     collections::HashSet,
     ffi::OsString,
-    fmt::Write as _,
     io::{self, ErrorKind},
     path::{Path, PathBuf},
     process,
@@ -30,8 +29,8 @@ use crate::file::{AppendFile, FileId, FileSystem};
 
 const HEADER: &str = "tracing-tasklog 1";
 
-/// A list longer than this is written anew at the next start.
-const COMPACT_AT: usize = 64 * 1024;
+/// A list of more bytes than this is written anew at the next start.
+const COMPACT_AT: u64 = 64 * 1024;
 
 /// The lock of a log, while it is held, and the files that are its own.
 #[derive(Debug)]
@@ -41,6 +40,8 @@ pub(super) struct Family {
     /// Whether the lock file was made for this claim.
     is_new: bool,
     own: HashSet<FileId>,
+    /// What the list still lacks.
+    unwritten: Vec<u8>,
 }
 
 /// What became of the attempt to have a path.
@@ -54,28 +55,36 @@ impl Family {
     /// Takes the lock of the log at `path`, which belongs to the family `name`.
     pub(super) fn claim(files: &dyn FileSystem, path: &Path, name: &str) -> io::Result<Claim> {
         let lock_path = lock_path(path);
-        if files.find(&lock_path)?.is_some_and(|found| !found.is_file) {
-            return Err(io::Error::new(ErrorKind::InvalidInput, format!("{lock_path:?} is no regular file")));
-        }
-        let mut lock = match files.open(&lock_path, None) {
-            Ok(opened) => opened,
-            Err(error)
-                if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
-            {
-                return Ok(Claim::Held(Family { list: None, is_new: false, own: HashSet::new() }));
+        loop {
+            if files.find(&lock_path)?.is_some_and(|found| !found.is_file) {
+                return Err(io::Error::new(
+                    ErrorKind::InvalidInput,
+                    format!("{lock_path:?} is no regular file"),
+                ));
             }
-            Err(error) => return Err(error),
-        };
-        let known = List::read(files, &lock_path);
-        if !lock.file.try_lock()? {
-            return Ok(Claim::InUse(known.pid));
+            let mut lock = match files.open(&lock_path, None) {
+                Ok(opened) => opened,
+                Err(error) if is_forbidden(&error) => return Ok(Claim::Held(Family::new(None, false))),
+                Err(error) => return Err(error),
+            };
+            let known = List::read(files, &lock_path);
+            if !lock.file.try_lock()? {
+                return Ok(Claim::InUse(known.pid));
+            }
+            // Another process may have pruned it in the meantime: then it is not the lock any more.
+            if files.find(&lock_path)?.is_some_and(|found| found.id == lock.id) {
+                let mut family = Family { own: known.own, ..Family::new(Some(lock.file), lock.len == 0) };
+                family.begin(files, path, name, lock.len, lock.is_torn)?;
+                return Ok(Claim::Held(family));
+            }
         }
-        let mut family = Family { list: Some(lock.file), is_new: lock.len == 0, own: known.own };
-        family.begin(files, path, name, lock.len, lock.is_torn)?;
-        Ok(Claim::Held(family))
     }
 
-    /// Writes what every list begins with, or, in one that is there, that this process has it now.
+    fn new(list: Option<Box<dyn AppendFile>>, is_new: bool) -> Self {
+        Family { list, is_new, own: HashSet::new(), unwritten: Vec::new() }
+    }
+
+    /// Notes what every list begins with, or, in one that is there, that this process has it now.
     fn begin(
         &mut self,
         files: &dyn FileSystem,
@@ -84,23 +93,23 @@ impl Family {
         len: u64,
         is_torn: bool,
     ) -> io::Result<()> {
-        let mut text = String::new();
-        if is_torn {
-            text.push('\n');
+        let is_long = len > COMPACT_AT;
+        if len == 0 || is_long {
+            self.unwritten = format!("{HEADER}\nfamily {name:?}\n").into_bytes();
+        } else if is_torn {
+            self.unwritten.push(b'\n');
         }
-        if len == 0 || len > COMPACT_AT as u64 {
-            let _ = write!(text, "{HEADER}\nfamily {name:?}\n"); // a String takes any text
+        if is_long {
+            self.forget_what_is_gone(files, path)?;
+            self.own.iter().for_each(|id| self.unwritten.extend_from_slice(own_line(*id).as_bytes()));
+            self.list.as_mut().map_or(Ok(()), |list| list.clear())?;
         }
-        if len > COMPACT_AT as u64 {
-            self.keep_what_is_there(files, path)?;
-            self.own.iter().for_each(|id| text.push_str(&own_line(*id)));
-        }
-        let _ = writeln!(text, "pid {}", process::id()); // a String takes any text
-        self.append(&text)
+        self.unwritten.extend_from_slice(format!("pid {}\n", process::id()).as_bytes());
+        Ok(())
     }
 
     /// Forgets files that are gone.
-    fn keep_what_is_there(&mut self, files: &dyn FileSystem, path: &Path) -> io::Result<()> {
+    fn forget_what_is_gone(&mut self, files: &dyn FileSystem, path: &Path) -> io::Result<()> {
         let mut there = HashSet::new();
         for name in files.list(path.parent().unwrap_or(path))? {
             there.extend(files.find(&name)?.map(|found| found.id));
@@ -127,24 +136,30 @@ impl Family {
         self.own.contains(&id)
     }
 
-    /// Lists a file as this log's own. An error leaves it so for this process only.
-    pub(super) fn add(&mut self, id: FileId) -> io::Result<()> {
-        if self.own.insert(id) { self.append(&own_line(id)) } else { Ok(()) }
+    /// Notes a file as this log's own. [`Family::write`] puts it on the list.
+    pub(super) fn add(&mut self, id: FileId) {
+        if self.own.insert(id) {
+            self.unwritten.extend_from_slice(own_line(id).as_bytes());
+        }
     }
 
-    fn append(&mut self, text: &str) -> io::Result<()> {
+    /// Writes what the list lacks. What can't be written stays for the next time.
+    pub(super) fn write(&mut self) -> io::Result<()> {
         let Some(list) = &mut self.list else { return Ok(()) };
-        let mut rest = text.as_bytes();
-        while !rest.is_empty() {
-            match list.append(rest) {
+        while !self.unwritten.is_empty() {
+            match list.append(&self.unwritten) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(taken) => rest = &rest[taken..],
+                Ok(taken) => drop(self.unwritten.drain(..taken)),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(())
     }
+}
+
+fn is_forbidden(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
 fn own_line(id: FileId) -> String {
