@@ -62,11 +62,14 @@ pub(crate) trait AppendFile: fmt::Debug + Send {
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// Which file it is, whatever its name: device and inode. Where there is no such thing, all are the same.
+/// Which file it is, whatever its name: device, inode and, because inodes are used again, when it was made. Where there
+/// is no such thing, all are the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct FileId {
     pub(crate) device: u64,
     pub(crate) inode: u64,
+    /// Nanoseconds since 1970; 0 on file systems that don't keep it.
+    pub(crate) born: u64,
 }
 
 /// What has a name.
@@ -249,7 +252,9 @@ fn rename_in_two_steps(from: &Path, to: &Path) -> io::Result<()> {
 fn id_of(meta: &fs::Metadata) -> FileId {
     use std::os::unix::fs::MetadataExt as _;
 
-    FileId { device: meta.dev(), inode: meta.ino() }
+    let born = meta.created().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let born = born.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or_default();
+    FileId { device: meta.dev(), inode: meta.ino(), born }
 }
 
 /// flock(2): held by the open file, so it goes with the last process that has it open.

@@ -7,11 +7,11 @@
 //! tracing-tasklog 1
 //! family "/var/log/app/tasks-{instance}.log"
 //! pid 4711
-//! own 65024 1311768
-//! own 65024 1311770
+//! own 65024 1311768 1767268800123456789
+//! own 65024 1311770 1767268912987654321
 //! ```
 //!
-//! A file is this log's own if its device and inode are listed: only such a file is ever renamed, compressed or
+//! A file is this log's own if its device, its inode and the time at which it was made are listed: only such a file is ever renamed, compressed or
 //! removed. Nothing is renamed before it is on the list. A list that is lost, or a file that is not on it, makes a backup
 //! somebody else's: it stays, and its number is left out.
 //!
@@ -163,7 +163,7 @@ fn is_forbidden(error: &io::Error) -> bool {
 }
 
 fn own_line(id: FileId) -> String {
-    format!("own {} {}\n", id.device, id.inode)
+    format!("own {} {} {}\n", id.device, id.inode, id.born)
 }
 
 /// Returns the path of a log's lock: `.tasks.log.lock` beside `tasks.log`.
@@ -205,8 +205,8 @@ impl List {
 }
 
 fn parse_id(text: &str) -> Option<FileId> {
-    let (device, inode) = text.split_once(' ')?;
-    Some(FileId { device: device.parse().ok()?, inode: inode.parse().ok()? })
+    let mut numbers = text.split(' ').map(|number| number.parse().ok());
+    Some(FileId { device: numbers.next()??, inode: numbers.next()??, born: numbers.next()?? })
 }
 
 /// Removes the files of instances of the family `name` that are dead, but for the newest: so that with this one, `keep`
