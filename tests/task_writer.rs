@@ -11,6 +11,7 @@ use std::{
     fs,
     io::{self, Write as _},
     process::exit,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     thread,
 };
 
@@ -165,17 +166,25 @@ fn it_is_shared_between_threads_and_its_debug_names_the_file() {
 }
 
 const THREADS: u32 = 4;
-const LINES: u64 = 500;
 
 /// Four threads that log; meanwhile a fifth prints, and one holds the lock of stdout while it logs.
 fn log_from_threads(writer: &TaskWriter, length: usize, lines: u64) {
     log_to(writer);
+    let done = AtomicU32::new(0);
     thread::scope(|scope| {
         for worker in 0..THREADS {
             let log = move || (1..=lines).for_each(|n| tracing::info!("{}", numbered(worker, n, length)));
-            scope.spawn(move || task_span!("send", format!("job{worker}")).run_task(log));
+            let done = &done;
+            scope.spawn(move || {
+                task_span!("send", format!("job{worker}")).run_task(log);
+                done.fetch_add(1, Relaxed);
+            });
         }
-        scope.spawn(|| (0..lines).for_each(|n| println!("printed {n}")));
+        scope.spawn(|| {
+            // As long as the others log.
+            let more = |n: &u32| *n < 2 || done.load(Relaxed) < THREADS;
+            (0..).take_while(more).for_each(|n| println!("printed {n}"));
+        });
         scope.spawn(|| {
             for n in 1..=lines {
                 let _lock = io::stdout().lock();
@@ -197,22 +206,35 @@ fn assert_all_there(printed: &str, lines: u64) {
     let expect = (0..=THREADS).fold(Expect::new(), |expect, worker| expect.worker(worker, lines));
     let expect = expect.tag(|worker, _| (format!("job{worker}"), "send".to_owned()));
     LogFamily::of(dir.path("tasks.log")).verify(&expect).assert_clean();
-    for n in 0..lines {
-        assert!(printed.lines().any(|line| line == format!("printed {n}")), "{n}");
-    }
+    let others: Vec<_> = printed.lines().filter(|line| line.contains("printed ")).collect();
+    assert!(others.len() > 1 && others.iter().zip(0..).all(|(line, n)| *line == format!("printed {n}")));
 }
 
 #[test]
 fn child_logs_from_threads() {
     if role("child_logs_from_threads") {
-        log_from_threads(&stdout(), 40, LINES);
+        log_from_threads(&stdout(), 40, 500);
+    }
+}
+
+#[test]
+fn child_logs_long_lines_from_threads() {
+    if role("child_logs_long_lines_from_threads") {
+        log_from_threads(&stdout(), 100_000, 20);
     }
 }
 
 #[test]
 fn lines_of_threads_are_whole_on_stdout_among_those_that_the_program_prints() {
     let output = Child::of_test("child_logs_from_threads").spawn().wait().assert_success();
-    assert_all_there(&output.stdout, LINES);
+    assert_all_there(&output.stdout, 500);
+}
+
+// A pipe holds 64 KiB: without the lock, what others print would come into the middle.
+#[test]
+fn lines_that_no_pipe_takes_at_once_are_whole_too() {
+    let output = Child::of_test("child_logs_long_lines_from_threads").spawn().wait().assert_success();
+    assert_all_there(&output.stdout, 20);
 }
 
 #[test]
