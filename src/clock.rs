@@ -14,6 +14,43 @@ pub(crate) fn instant() -> Instant {
     Instant::now()
 }
 
+/// The clock of a writer: the system's, or one that a test sets.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Clock {
+    #[default]
+    System,
+    #[cfg(test)]
+    Manual(std::sync::Arc<std::sync::Mutex<Manual>>),
+}
+
+/// A clock that stands still until a test moves it.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct Manual {
+    pub(crate) time: SystemTime,
+    pub(crate) instant: Instant,
+}
+
+impl Clock {
+    /// The time of day.
+    pub(crate) fn now(&self) -> SystemTime {
+        match self {
+            Clock::System => SystemTime::now(),
+            #[cfg(test)]
+            Clock::Manual(manual) => manual.lock().expect("no test panics with it").time,
+        }
+    }
+
+    /// A time that never goes back, for durations.
+    pub(crate) fn instant(&self) -> Instant {
+        match self {
+            Clock::System => instant(),
+            #[cfg(test)]
+            Clock::Manual(manual) => manual.lock().expect("no test panics with it").instant,
+        }
+    }
+}
+
 /// Milliseconds since the first call in this process, for limits on how often something is done.
 pub(crate) fn uptime_millis() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
@@ -77,12 +114,17 @@ impl FormatTime for UtcSeconds {
     }
 }
 
+/// The default timestamp of now.
+pub(crate) fn stamp_now() -> String {
+    text_of(&render(unix_seconds(SystemTime::now()))).to_owned()
+}
+
 fn text_of(stamp: &Stamp) -> &str {
     std::str::from_utf8(stamp).unwrap_or_default() // digits, `-`, `T` and `:`
 }
 
 /// Whole seconds since 1970, rounded down.
-fn unix_seconds(time: SystemTime) -> i64 {
+pub(crate) fn unix_seconds(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
         Err(before) => {
@@ -94,7 +136,7 @@ fn unix_seconds(time: SystemTime) -> i64 {
 }
 
 /// When a second since 1970 begins, if the system's clock can tell.
-fn start_of(second: i64) -> Option<SystemTime> {
+pub(crate) fn start_of(second: i64) -> Option<SystemTime> {
     let since = Duration::from_secs(second.unsigned_abs());
     if second < 0 { UNIX_EPOCH.checked_sub(since) } else { UNIX_EPOCH.checked_add(since) }
 }

@@ -37,6 +37,8 @@ pub struct Error(Box<Kind>);
 enum Kind {
     /// A text or number that can't be used as it is.
     Invalid { what: String },
+    /// A path that another process has.
+    InUse { path: PathBuf, pid: Option<u32> },
     /// A file system call that failed.
     Io { what: &'static str, path: PathBuf, cause: io::Error },
 }
@@ -51,10 +53,19 @@ impl Error {
         Error(Box::new(Kind::Io { what, path: path.to_owned(), cause }))
     }
 
+    pub(crate) fn in_use(path: &Path, pid: Option<u32>) -> Self {
+        Error(Box::new(Kind::InUse { path: path.to_owned(), pid }))
+    }
+
+    /// Returns whether a path can't be had because another process, or another writer of this one, has it.
+    pub fn is_in_use(&self) -> bool {
+        matches!(*self.0, Kind::InUse { .. })
+    }
+
     /// Returns the path that the error is about, if it is about one.
     pub fn path(&self) -> Option<&Path> {
         match &*self.0 {
-            Kind::Io { path, .. } => Some(path),
+            Kind::Io { path, .. } | Kind::InUse { path, .. } => Some(path),
             Kind::Invalid { .. } => None,
         }
     }
@@ -70,6 +81,14 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Kind::Invalid { what } => f.write_str(what),
+            Kind::InUse { path, pid } => {
+                let who = pid.map_or("another process".to_owned(), |pid| format!("process {pid}"));
+                write!(
+                    f,
+                    "{path:?} is in use by {who}: give each process a path of its own, with {{instance}} or {{pid}} \
+                     in it, or set if_in_use(InUse::NextFree)"
+                )
+            }
             Kind::Io { what, path, cause } => write!(f, "could not {what} {path:?}{}", advice(cause.kind())),
         }
     }
@@ -95,7 +114,7 @@ impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match &*self.0 {
             Kind::Io { cause, .. } => Some(cause),
-            Kind::Invalid { .. } => None,
+            Kind::Invalid { .. } | Kind::InUse { .. } => None,
         }
     }
 }
@@ -105,6 +124,7 @@ impl From<Error> for io::Error {
         let kind = match &*error.0 {
             Kind::Io { cause, .. } => cause.kind(),
             Kind::Invalid { .. } => ErrorKind::InvalidInput,
+            Kind::InUse { .. } => ErrorKind::ResourceBusy,
         };
         io::Error::new(kind, error)
     }

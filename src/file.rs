@@ -7,8 +7,9 @@ pub(crate) mod faulty;
 use std::{
     fmt,
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    path::Path,
+    io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _},
+    path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 /// The calls that a writer makes.
@@ -19,24 +20,69 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
     /// Opens a regular file for appending, made if it isn't there. With `mode`, it has exactly that mode afterwards.
     fn open(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened>;
 
-    /// Renames a file, over another if there is one.
+    /// Makes a new file, with exactly `mode` if there is one; an error if something has the name.
+    #[cfg(feature = "gzip")]
+    fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened>;
+
+    /// Opens a file for reading.
+    #[cfg(feature = "gzip")]
+    fn open_read(&self, path: &Path) -> io::Result<(FileId, Box<dyn io::Read>)>;
+
+    /// Returns the content of a file, up to 1 MiB.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// Renames a file to a name that is free: [`ErrorKind::AlreadyExists`] if it isn't.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Returns whether something has this name, be it a dangling link.
-    fn exists(&self, path: &Path) -> io::Result<bool>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Returns what has this name, be it a dangling link; `None` if nothing has.
+    fn find(&self, path: &Path) -> io::Result<Option<Found>>;
+
+    /// Returns the names in a directory.
+    fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// Returns when everything in the file or directory is on the disk.
+    fn sync(&self, path: &Path) -> io::Result<()>;
 }
 
 /// A file that is open for appending.
 pub(crate) trait AppendFile: fmt::Debug + Send {
     /// Appends bytes with one write(2). Returns how many were taken.
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Takes the lock of the file, for as long as it is open. Returns whether it was to be had.
+    fn try_lock(&mut self) -> io::Result<bool>;
+
+    /// Returns when everything in it is on the disk.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// Which file it is, whatever its name: device and inode. Where there is no such thing, all are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct FileId {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+/// What has a name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) id: FileId,
+    pub(crate) is_file: bool,
+    pub(crate) is_link: bool,
+    pub(crate) is_dir: bool,
+    pub(crate) modified: SystemTime,
 }
 
 /// A file just opened.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) file: Box<dyn AppendFile>,
+    pub(crate) id: FileId,
     pub(crate) len: u64,
+    pub(crate) modified: SystemTime,
     /// Whether its last line has no LF.
     pub(crate) is_torn: bool,
 }
@@ -44,6 +90,9 @@ pub(crate) struct Opened {
 /// The operating system's files.
 #[derive(Debug)]
 pub(crate) struct RealFileSystem;
+
+/// The most that is read of a file.
+const READ_LIMIT: u64 = 1024 * 1024;
 
 impl FileSystem for RealFileSystem {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -55,30 +104,63 @@ impl FileSystem for RealFileSystem {
         options.append(true).create(true);
         restrict(&mut options, mode);
         // Reading is for the last byte only: a file that may only be written serves too.
-        let mut file = match options.clone().read(true).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => options.open(path),
+        let file = match options.clone().read(true).open(path) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => options.open(path),
             file => file,
         }
         .map_err(|error| if is_special(path) { no_regular_file() } else { error })?;
-        let meta = file.metadata()?;
-        if !meta.is_file() {
-            return Err(no_regular_file());
-        }
-        set_mode(&file, &meta, mode)?;
-        // A last byte that can't be read may be anything: a mark too many is better than two lines in one.
-        let is_torn = meta.len() > 0 && last_byte(&mut file).map_or(true, |byte| byte != b'\n');
-        Ok(Opened { file: Box::new(file), len: meta.len(), is_torn })
+        opened(file, mode)
+    }
+
+    #[cfg(feature = "gzip")]
+    fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
+        let mut options = OpenOptions::new();
+        options.append(true).create_new(true);
+        restrict(&mut options, mode);
+        opened(options.open(path)?, mode)
+    }
+
+    #[cfg(feature = "gzip")]
+    fn open_read(&self, path: &Path) -> io::Result<(FileId, Box<dyn io::Read>)> {
+        let file = File::open(path)?;
+        Ok((id_of(&file.metadata()?), Box::new(file)))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        File::open(path)?.take(READ_LIMIT).read_to_end(&mut content)?;
+        Ok(content)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+        rename_new(from, to)
     }
 
-    fn exists(&self, path: &Path) -> io::Result<bool> {
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn find(&self, path: &Path) -> io::Result<Option<Found>> {
         match path.symlink_metadata() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            meta => meta.map(|_| true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            meta => meta.and_then(|meta| {
+                Ok(Some(Found {
+                    id: id_of(&meta),
+                    is_file: meta.is_file(),
+                    is_link: meta.is_symlink(),
+                    is_dir: meta.is_dir(),
+                    modified: meta.modified()?,
+                }))
+            }),
         }
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect()
+    }
+
+    fn sync(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
     }
 }
 
@@ -86,6 +168,31 @@ impl AppendFile for File {
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write(bytes)
     }
+
+    fn try_lock(&mut self) -> io::Result<bool> {
+        lock_file(self)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+fn opened(mut file: File, mode: Option<u32>) -> io::Result<Opened> {
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(no_regular_file());
+    }
+    set_mode(&file, &meta, mode)?;
+    // A last byte that can't be read may be anything: a mark too many is better than two lines in one.
+    let is_torn = meta.len() > 0 && last_byte(&mut file).map_or(true, |byte| byte != b'\n');
+    Ok(Opened {
+        id: id_of(&meta),
+        len: meta.len(),
+        modified: meta.modified()?,
+        is_torn,
+        file: Box::new(file),
+    })
 }
 
 /// Returns whether a FIFO, socket or device is there: what open(2) says of one hardly tells.
@@ -94,7 +201,7 @@ fn is_special(path: &Path) -> bool {
 }
 
 fn no_regular_file() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")
+    io::Error::new(ErrorKind::InvalidInput, "it is no regular file")
 }
 
 fn last_byte(file: &mut File) -> io::Result<u8> {
@@ -102,6 +209,55 @@ fn last_byte(file: &mut File) -> io::Result<u8> {
     file.seek(SeekFrom::End(-1))?;
     file.read_exact(&mut byte)?;
     Ok(byte[0])
+}
+
+/// renameat2(2) refuses a name that is taken, in one step. Where a file system can't do that, there are two steps.
+#[cfg(target_os = "linux")]
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::{
+        fs::{CWD, RenameFlags, renameat_with},
+        io::Errno,
+    };
+
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => rename_in_two_steps(from, to),
+        result => result.map_err(io::Error::from),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    rename_in_two_steps(from, to)
+}
+
+fn rename_in_two_steps(from: &Path, to: &Path) -> io::Result<()> {
+    match to.symlink_metadata() {
+        Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+        Err(error) if error.kind() == ErrorKind::NotFound => fs::rename(from, to),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(unix)]
+fn id_of(meta: &fs::Metadata) -> FileId {
+    use std::os::unix::fs::MetadataExt as _;
+
+    FileId { device: meta.dev(), inode: meta.ino() }
+}
+
+/// flock(2): held by the open file, so it goes with the last process that has it open.
+#[cfg(unix)]
+fn lock_file(file: &File) -> io::Result<bool> {
+    use rustix::{
+        fs::{FlockOperation, flock},
+        io::Errno,
+    };
+
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A new file never has more permissions than asked for, not even for a moment, and a FIFO in the place of the file is
@@ -127,6 +283,17 @@ fn set_mode(file: &File, meta: &fs::Metadata, mode: Option<u32>) -> io::Result<(
         }
         _ => Ok(()),
     }
+}
+
+#[cfg(not(unix))]
+fn id_of(_meta: &fs::Metadata) -> FileId {
+    FileId::default()
+}
+
+/// Without flock(2) there is no lock: nobody is refused.
+#[cfg(not(unix))]
+fn lock_file(_file: &File) -> io::Result<bool> {
+    Ok(true)
 }
 
 #[cfg(not(unix))]

@@ -116,6 +116,7 @@
 extern crate self as tracing_tasklog;
 
 mod ascii;
+mod calendar;
 mod clock;
 mod current;
 mod error;
@@ -126,6 +127,7 @@ mod init;
 mod layer;
 mod level;
 pub mod line;
+mod notice;
 mod rotation;
 mod sink;
 mod sys;

@@ -26,15 +26,17 @@ mod lines;
 mod path;
 mod stats;
 mod stdout;
+mod tail;
 mod task_writer;
 
 use std::{fmt, io};
 
 pub use self::{
-    instance::{InstanceFile, InstanceFileBuilder},
+    instance::{InUse, InstanceFile, InstanceFileBuilder},
     stats::Stats,
     task_writer::TaskWriter,
 };
+pub use crate::calendar::Every;
 
 /// Something that takes whole lines.
 pub(crate) trait TakeLines: fmt::Debug + Send + Sync {

@@ -2,14 +2,16 @@
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-use super::{AppendFile, FileSystem, Opened, RealFileSystem};
+#[cfg(feature = "gzip")]
+use super::FileId;
+use super::{AppendFile, FileSystem, Found, Opened, RealFileSystem};
 
 /// What happens to the call that fails.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +83,12 @@ impl FaultyFileSystem {
     }
 }
 
+impl FaultyFileSystem {
+    fn faulty(&self, opened: Opened) -> Opened {
+        Opened { file: Box::new(FaultyFile { file: opened.file, files: self.clone() }), ..opened }
+    }
+}
+
 impl FileSystem for FaultyFileSystem {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         self.fail()?;
@@ -89,8 +97,24 @@ impl FileSystem for FaultyFileSystem {
 
     fn open(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
         self.fail()?;
-        let opened = RealFileSystem.open(path, mode)?;
-        Ok(Opened { file: Box::new(FaultyFile { file: opened.file, files: self.clone() }), ..opened })
+        Ok(self.faulty(RealFileSystem.open(path, mode)?))
+    }
+
+    #[cfg(feature = "gzip")]
+    fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
+        self.fail()?;
+        Ok(self.faulty(RealFileSystem.create_new(path, mode)?))
+    }
+
+    #[cfg(feature = "gzip")]
+    fn open_read(&self, path: &Path) -> io::Result<(FileId, Box<dyn io::Read>)> {
+        self.fail()?;
+        RealFileSystem.open_read(path)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.fail()?;
+        RealFileSystem.read(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -98,8 +122,24 @@ impl FileSystem for FaultyFileSystem {
         RealFileSystem.rename(from, to)
     }
 
-    fn exists(&self, path: &Path) -> io::Result<bool> {
-        RealFileSystem.exists(path)
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.fail()?;
+        RealFileSystem.remove(path)
+    }
+
+    fn find(&self, path: &Path) -> io::Result<Option<Found>> {
+        self.fail()?;
+        RealFileSystem.find(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        self.fail()?;
+        RealFileSystem.list(path)
+    }
+
+    fn sync(&self, path: &Path) -> io::Result<()> {
+        self.fail()?;
+        RealFileSystem.sync(path)
     }
 }
 
@@ -119,5 +159,15 @@ impl AppendFile for FaultyFile {
                 self.file.append(&bytes[..bytes.len().div_ceil(2)])
             }
         }
+    }
+
+    fn try_lock(&mut self) -> io::Result<bool> {
+        self.files.fail()?;
+        self.file.try_lock()
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.files.fail()?;
+        self.file.sync()
     }
 }

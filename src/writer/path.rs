@@ -11,8 +11,17 @@ use crate::{Error, sys};
 /// The variable that `{instance}` stands for.
 const INSTANCE: &str = "TASKLOG_INSTANCE";
 
+/// A path whose placeholders are replaced.
+#[derive(Debug)]
+pub(super) struct Expanded {
+    /// From the root on.
+    pub(super) path: PathBuf,
+    /// What all instances have in common: the same with `{pid}` and `{instance}` left as they are.
+    pub(super) family: PathBuf,
+}
+
 /// Replaces the placeholders in a path; `{{` is a brace.
-pub(super) fn expand(path: &Path) -> Result<PathBuf, Error> {
+pub(super) fn expand(path: &Path) -> Result<Expanded, Error> {
     if path.as_os_str().is_empty() {
         return Err(Error::invalid("the path of the log file is empty"));
     }
@@ -22,25 +31,34 @@ pub(super) fn expand(path: &Path) -> Result<PathBuf, Error> {
                 "{path:?} is not UTF-8, so it can't have placeholders: write {{{{ for a brace"
             )))
         } else {
-            file_path(path.to_owned())
+            let path = file_path(path.to_owned())?;
+            Ok(Expanded { family: path.clone(), path })
         };
     };
-    let mut expanded = String::new();
+    let (mut expanded, mut family) = (String::new(), String::new());
     while let Some((plain, tail)) = rest.split_once('{') {
         expanded.push_str(plain);
+        family.push_str(plain);
         if let Some(tail) = tail.strip_prefix('{') {
             expanded.push('{');
+            family.push_str("{{");
             rest = tail;
             continue;
         }
         let (placeholder, tail) = tail.split_once('}').ok_or_else(|| {
             Error::invalid(format!("{path:?} has a brace without its end: write {{{{ for a brace"))
         })?;
-        expanded.push_str(&value_of(placeholder, path)?);
+        let value = value_of(placeholder, path)?;
+        match placeholder {
+            "pid" | "instance" => family.push_str(&format!("{{{placeholder}}}")),
+            _ => family.push_str(&value),
+        }
+        expanded.push_str(&value);
         rest = tail;
     }
     expanded.push_str(rest);
-    file_path(PathBuf::from(expanded))
+    family.push_str(rest);
+    Ok(Expanded { path: file_path(PathBuf::from(expanded))?, family: file_path(PathBuf::from(family))? })
 }
 
 /// Returns the path from the root on, so that it leads to the same place when the process has changed its directory.

@@ -18,6 +18,7 @@ use std::{
 
 use super::{Gather, Stats, TakeLines, lines};
 use crate::{
+    Error,
     error::{Trouble, report},
     handoff, sys,
 };
@@ -118,6 +119,24 @@ fn append(bytes: &[u8]) -> io::Result<usize> {
     stdout.write_all(bytes)?;
     stdout.flush()?;
     Ok(bytes.len())
+}
+
+/// Returns when what was written is on the disk, if standard output is a file.
+#[cfg(unix)]
+pub(super) fn sync() -> Result<(), Error> {
+    use rustix::io::Errno;
+    use std::path::Path;
+
+    match rustix::fs::fsync(io::stdout()) {
+        Ok(()) | Err(Errno::INVAL | Errno::NOTSUP | Errno::ROFS) => Ok(()), // a pipe, a terminal, a device
+        Err(error) => Err(Error::io("synchronize with the disk", Path::new("stdout"), error.into())),
+    }
+}
+
+/// Can't do more than the writing did.
+#[cfg(not(unix))]
+pub(super) fn sync() -> Result<(), Error> {
+    Ok(())
 }
 
 impl TakeLines for Stdout {

@@ -4,7 +4,10 @@ use std::{io, path::Path};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{InstanceFile, LineWriter, Stats, TakeLines, stdout::Stdout};
+use super::{
+    InstanceFile, LineWriter, Stats, TakeLines,
+    stdout::{self, Stdout},
+};
 use crate::Error;
 
 /// What can be written before the colon, or alone.
@@ -105,6 +108,19 @@ impl TaskWriter {
         match &self.0 {
             Chosen::Instance(file) => Some(file.path()),
             Chosen::Stdout(_) => None,
+        }
+    }
+
+    /// Returns when every line written so far is on the disk: [`InstanceFile::sync`]. A standard output that is a pipe
+    /// or a terminal has no disk to wait for.
+    ///
+    /// # Errors
+    ///
+    /// A file can't be synchronized, with fsync(2)'s error as the source.
+    pub fn sync(&self) -> Result<(), Error> {
+        match &self.0 {
+            Chosen::Instance(file) => file.sync(),
+            Chosen::Stdout(_) => stdout::sync(),
         }
     }
 

@@ -1,0 +1,55 @@
+//! Who is told about trouble that nobody who logs can be told about: the program's own hook, or stderr.
+
+use std::{
+    cell::Cell,
+    error::Error as _,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use crate::{
+    Error,
+    error::{Trouble, report},
+};
+
+thread_local! {
+    /// Whether this thread is in a hook: trouble that it makes there goes to stderr. No destructor, so it is always there.
+    static IN_HOOK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Tells the hook of a writer, or stderr. Called without any lock.
+#[derive(Clone, Default)]
+pub(crate) struct Notice {
+    hook: Option<Arc<Hook>>,
+}
+
+/// What is called with each error.
+type Hook = dyn Fn(&Error) + Send + Sync;
+
+impl Notice {
+    /// Returns a notice that calls `hook`.
+    pub(crate) fn hook(hook: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        Notice { hook: Some(Arc::new(hook)) }
+    }
+
+    /// Tells about an error. A hook that panics, or that makes trouble itself, is told about on stderr.
+    pub(crate) fn tell(&self, trouble: Trouble, error: &Error) {
+        let Some(hook) = self.hook.as_ref().filter(|_| !IN_HOOK.get()) else {
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            return report(trouble, format_args!("{error}{cause}"));
+        };
+        IN_HOOK.set(true);
+        let result = catch_unwind(AssertUnwindSafe(|| hook(error)));
+        IN_HOOK.set(false);
+        if result.is_err() {
+            report(Trouble::Panic, format_args!("the error hook panicked, it was called with: {error}"));
+        }
+    }
+}
+
+impl fmt::Debug for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.hook.is_some() { "hook" } else { "stderr" })
+    }
+}

@@ -1,0 +1,327 @@
+//! Setting up an `InstanceFile`: everything is checked before anything is made.
+
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, atomic::AtomicU64},
+};
+
+use super::{
+    Handle, InstanceFile,
+    family::{self, Claim, Family},
+    forked::Forked,
+    shared::{Shared, State},
+};
+use crate::{
+    Error,
+    calendar::{Every, Period, Zone},
+    clock::Clock,
+    error::Trouble,
+    file::{FileSystem, RealFileSystem},
+    notice::Notice,
+    sys,
+    writer::{Gather, path},
+};
+
+/// How many names [`InUse::NextFree`] tries.
+const NAMES: u32 = 1000;
+
+/// What happens if another process has the path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum InUse {
+    /// `build` returns an error that names the path and, if it is known, the process (the default).
+    #[default]
+    Refuse,
+    /// The log takes the next free name: `tasks-2.log`, then `tasks-3.log` and so on, up to `tasks-1000.log`.
+    NextFree,
+}
+
+/// Sets up an [`InstanceFile`]: what [`InstanceFile::builder`] returns.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct InstanceFileBuilder {
+    path: PathBuf,
+    /// What was asked for: `None` for the default.
+    max_bytes: Option<u64>,
+    every: Option<Every>,
+    #[cfg(feature = "local-time")]
+    local_time: bool,
+    #[cfg(feature = "gzip")]
+    compress: bool,
+    backups: usize,
+    mode: Option<u32>,
+    if_in_use: InUse,
+    keep_instances: Option<usize>,
+    notice: Notice,
+    clock: Clock,
+}
+
+impl InstanceFileBuilder {
+    pub(super) fn new(path: &Path) -> Self {
+        InstanceFileBuilder {
+            path: path.to_owned(),
+            max_bytes: None,
+            every: None,
+            #[cfg(feature = "local-time")]
+            local_time: false,
+            #[cfg(feature = "gzip")]
+            compress: false,
+            backups: 5,
+            mode: None,
+            if_in_use: InUse::Refuse,
+            keep_instances: None,
+            notice: Notice::default(),
+            clock: Clock::System,
+        }
+    }
+
+    /// Sets the size, in bytes, that the file doesn't exceed (default: 10 MiB, or no limit with
+    /// [`every`](InstanceFileBuilder::every)). 0 is an error.
+    ///
+    /// A line that would take it over the limit goes into the next file; only a single line that is larger than the
+    /// limit makes a larger file. In any case it stays below RLIMIT_FSIZE, which a process is killed for passing: a
+    /// line that can't be written without is counted as lost.
+    pub fn max_bytes(mut self, max_bytes: u64) -> Self {
+        self.max_bytes = Some(max_bytes);
+        self
+    }
+
+    /// Lets the file grow without a limit.
+    pub fn unlimited(mut self) -> Self {
+        self.max_bytes = Some(u64::MAX);
+        self
+    }
+
+    /// Rotates the file when its hour, day or week is over, by UTC (default: not), alone or together with
+    /// [`max_bytes`](InstanceFileBuilder::max_bytes).
+    ///
+    /// The first line of the next one rotates it, whenever that comes; an empty file is not rotated. Backups have numbers
+    /// all the same. A clock that is set back rotates nothing twice.
+    pub fn every(mut self, every: Every) -> Self {
+        self.every = Some(every);
+        self
+    }
+
+    /// Says whether hours, days and weeks are those of the system's time zone (default: UTC).
+    #[cfg(feature = "local-time")]
+    pub fn local_time(mut self, local_time: bool) -> Self {
+        self.local_time = local_time;
+        self
+    }
+
+    /// Says whether backups are compressed, as `tasks.log.1.gz` (default: false).
+    ///
+    /// A thread of its own does it after each rotation, and at the start what an earlier process has left. Dropping the
+    /// last clone waits for it.
+    #[cfg(feature = "gzip")]
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.compress = compress;
+        self
+    }
+
+    /// Sets how many backups are kept beside the live file (default: 5). 0 is an error: it would throw lines away.
+    pub fn backups(mut self, backups: usize) -> Self {
+        self.backups = backups;
+        self
+    }
+
+    /// Sets the mode of the live file, exactly, whatever the umask (default: what the umask leaves of 0666).
+    ///
+    /// Backups keep the mode that they had as the live file.
+    #[cfg(unix)]
+    pub fn file_mode(mut self, mode: u32) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// Says what happens if another process has the path (default: [`InUse::Refuse`]).
+    pub fn if_in_use(mut self, if_in_use: InUse) -> Self {
+        self.if_in_use = if_in_use;
+        self
+    }
+
+    /// Keeps the files of `instances` instances, this one included, when it is built (default: all). 0 is an error.
+    ///
+    /// Of the instances whose process is gone, those that wrote last stay. An instance is another path of the same
+    /// family: the same but for `{pid}` and `{instance}`. Only files that the lists beside them name as written by
+    /// their instance are removed, and never those of a process that is alive.
+    pub fn keep_instances(mut self, instances: usize) -> Self {
+        self.keep_instances = Some(instances);
+        self
+    }
+
+    /// Has `hook` called with each error that nobody who logs can be told (default: stderr is told, one line for each
+    /// kind of trouble in 10 s).
+    ///
+    /// It is called on the thread whose line met the error, without any lock: it may log. Trouble that this
+    /// makes in turn goes to stderr.
+    pub fn on_error(mut self, hook: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.notice = Notice::hook(hook);
+        self
+    }
+
+    /// Opens the file.
+    ///
+    /// # Errors
+    ///
+    /// - A placeholder is unknown, has no end, or stands for a variable that is unset or empty.
+    /// - `max_bytes`, `backups` or `keep_instances` is 0, `file_mode` is more than 0o7777.
+    /// - The path is a directory, a FIFO or a device, or can't be opened, or the directory can't be made.
+    /// - Another process has the path ([`Error::is_in_use`]).
+    /// - The system's time zone can't be found, or the thread that compresses can't be started, if they are asked for.
+    ///
+    /// Nothing is changed on disk then, but that parent directories may have been made.
+    pub fn build(self) -> Result<InstanceFile, Error> {
+        self.build_on(Box::new(RealFileSystem))
+    }
+
+    pub(super) fn build_on(self, files: Box<dyn FileSystem>) -> Result<InstanceFile, Error> {
+        let expanded = path::expand(&self.path)?;
+        self.check(&expanded.path)?;
+        if let Some(parent) = expanded.path.parent() {
+            files.create_dir_all(parent).map_err(|cause| Error::io("make the directory", parent, cause))?;
+        }
+        let name = expanded.family.to_string_lossy().into_owned();
+        let (path, family) = self.claim(&*files, &expanded.path, &name)?;
+        sys::watch_forks();
+        let every = self.zoned()?;
+        let state = self.open(&*files, &path, family, every.as_ref())?;
+        let without_limit = if every.is_some() { u64::MAX } else { 10 * 1024 * 1024 };
+        let shared = Arc::new(Shared {
+            path,
+            max_bytes: self.max_bytes.unwrap_or(without_limit),
+            backups: self.backups,
+            every,
+            mode: self.mode,
+            files,
+            clock: self.clock,
+            notice: self.notice,
+            state: Mutex::new(state),
+            missed: AtomicU64::new(0),
+            forks: sys::forks(),
+            forked: Forked::default(),
+            #[cfg(feature = "gzip")]
+            compress: self.compress.then(Arc::default),
+        });
+        if let Some(keep) = self.keep_instances {
+            if let Err(cause) = family::prune(&*shared.files, &shared.path, &name, keep) {
+                shared
+                    .notice
+                    .tell(Trouble::Rotation, &Error::io("remove old instances of", &shared.path, cause));
+            }
+        }
+        Ok(InstanceFile { handle: Arc::new(Handle::new(shared)?), gather: Gather::default() })
+    }
+
+    /// Returns by which hours, days or weeks the file is rotated.
+    fn zoned(&self) -> Result<Option<(Every, Zone)>, Error> {
+        #[cfg(feature = "local-time")]
+        if self.local_time {
+            return self.every.map(|every| Ok((every, Zone::local()?))).transpose();
+        }
+        Ok(self.every.map(|every| (every, Zone::Utc)))
+    }
+
+    fn check(&self, path: &Path) -> Result<(), Error> {
+        if self.max_bytes == Some(0) {
+            return Err(Error::invalid(format!("max_bytes of {path:?} is 0: expected at least 1")));
+        }
+        if self.backups == 0 {
+            return Err(Error::invalid(format!(
+                "backups of {path:?} is 0, which would throw lines away: expected at least 1"
+            )));
+        }
+        if self.keep_instances == Some(0) {
+            return Err(Error::invalid(format!(
+                "keep_instances of {path:?} is 0: expected at least 1, which is this instance"
+            )));
+        }
+        match self.mode {
+            Some(mode) if mode > 0o7777 => {
+                Err(Error::invalid(format!("file_mode of {path:?} is {mode:#o}: expected at most 0o7777")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the lock of the path, or of the next free one.
+    fn claim(&self, files: &dyn FileSystem, path: &Path, name: &str) -> Result<(PathBuf, Family), Error> {
+        let names = if self.if_in_use == InUse::NextFree { NAMES } else { 1 };
+        let mut pid = None;
+        for number in 1..=names {
+            let path = resolved(files, &numbered(path, number))
+                .map_err(|cause| Error::io("open the log file", path, cause))?;
+            match Family::claim(files, &path, name)
+                .map_err(|cause| Error::io("lock the log file", &path, cause))?
+            {
+                Claim::Held(family) => return Ok((path, family)),
+                Claim::InUse(by) => pid = by,
+            }
+        }
+        Err(Error::in_use(path, pid))
+    }
+
+    /// Opens the live file, and puts it on the list of what is its own.
+    fn open(
+        &self,
+        files: &dyn FileSystem,
+        path: &Path,
+        mut family: Family,
+        every: Option<&(Every, Zone)>,
+    ) -> Result<State, Error> {
+        let open = || {
+            let failed = |cause| Error::io("open the log file", path, cause);
+            let mut opened = files.open(path, self.mode).map_err(failed)?;
+            if !family.has_lock_file() && !opened.file.try_lock().map_err(failed)? {
+                return Err(Error::in_use(path, None));
+            }
+            Ok(opened)
+        };
+        match open() {
+            Ok(opened) => {
+                let listed = family.add(opened.id);
+                listed.map_err(|cause| Error::io("write the list of files beside", path, cause))?;
+                let now = self.clock.now();
+                let modified = if opened.len > 0 { opened.modified } else { now };
+                let period = every.map(|(every, zone)| Period::of_existing(modified, now, *every, zone));
+                Ok(State::new(opened, family, period))
+            }
+            Err(error) => {
+                family.give_up(files, path);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Returns the path itself, or, for a number from 2 on, the one with `-number` behind the stem: `tasks-2.log`.
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    if number == 1 {
+        return path.to_owned();
+    }
+    let mut name = OsString::from(path.file_stem().unwrap_or_default());
+    name.push(format!("-{number}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+/// Returns where a path leads to: a log that is a link rotates at the place of the file. Refuses what is no regular file
+/// before anything is made beside it.
+fn resolved(files: &dyn FileSystem, path: &Path) -> io::Result<PathBuf> {
+    match files.find(path)? {
+        Some(found) if found.is_link => {
+            drop(files.open(path, None)?); // a dangling link gets its file now
+            path.canonicalize()
+        }
+        Some(found) if found.is_dir => Err(io::ErrorKind::IsADirectory.into()),
+        Some(found) if !found.is_file => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
+        }
+        _ => Ok(path.to_owned()),
+    }
+}

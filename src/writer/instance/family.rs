@@ -1,0 +1,256 @@
+//! Whose files they are: the lock that keeps a second process off a path, and the list of files that are its own.
+//!
+//! Beside `tasks.log` lies `.tasks.log.lock`. Its lock is held as long as the log is open; the kernel lets go of it
+//! with the process. Its content only grows:
+//!
+//! ```text
+//! tracing-tasklog 1
+//! family "/var/log/app/tasks-{instance}.log"
+//! pid 4711
+//! own 65024 1311768
+//! own 65024 1311770
+//! ```
+//!
+//! A file is this log's own if its device and inode are listed: only such a file is ever renamed, compressed or
+//! removed. Each is listed when it is opened, before anything is renamed. A list that is lost, or a file that is not on it,
+//! makes a backup somebody else's: it stays, and its number is left out.
+//!
+//! Where the folder can't be written, the log file itself is locked. It can't be rotated there either.
+
+use std::{
+    collections::HashSet,
+    ffi::OsString,
+    fmt::Write as _,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+    process,
+};
+
+use crate::file::{AppendFile, FileId, FileSystem};
+
+const HEADER: &str = "tracing-tasklog 1";
+
+/// A list longer than this is written anew at the next start.
+const COMPACT_AT: usize = 64 * 1024;
+
+/// The lock of a log, while it is held, and the files that are its own.
+#[derive(Debug)]
+pub(super) struct Family {
+    /// `None` where the folder can't be written: the log file itself holds the lock then.
+    list: Option<Box<dyn AppendFile>>,
+    /// Whether the lock file was made for this claim.
+    is_new: bool,
+    own: HashSet<FileId>,
+}
+
+/// What became of the attempt to have a path.
+pub(super) enum Claim {
+    Held(Family),
+    /// Another process has it, with this number if that is known.
+    InUse(Option<u32>),
+}
+
+impl Family {
+    /// Takes the lock of the log at `path`, which belongs to the family `name`.
+    pub(super) fn claim(files: &dyn FileSystem, path: &Path, name: &str) -> io::Result<Claim> {
+        let lock_path = lock_path(path);
+        if files.find(&lock_path)?.is_some_and(|found| !found.is_file) {
+            return Err(io::Error::new(ErrorKind::InvalidInput, format!("{lock_path:?} is no regular file")));
+        }
+        let mut lock = match files.open(&lock_path, None) {
+            Ok(opened) => opened,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
+            {
+                return Ok(Claim::Held(Family { list: None, is_new: false, own: HashSet::new() }));
+            }
+            Err(error) => return Err(error),
+        };
+        let known = List::read(files, &lock_path);
+        if !lock.file.try_lock()? {
+            return Ok(Claim::InUse(known.pid));
+        }
+        let mut family = Family { list: Some(lock.file), is_new: lock.len == 0, own: known.own };
+        family.begin(files, path, name, lock.len, lock.is_torn)?;
+        Ok(Claim::Held(family))
+    }
+
+    /// Writes what every list begins with, or, in one that is there, that this process has it now.
+    fn begin(
+        &mut self,
+        files: &dyn FileSystem,
+        path: &Path,
+        name: &str,
+        len: u64,
+        is_torn: bool,
+    ) -> io::Result<()> {
+        let mut text = String::new();
+        if is_torn {
+            text.push('\n');
+        }
+        if len == 0 || len > COMPACT_AT as u64 {
+            let _ = write!(text, "{HEADER}\nfamily {name:?}\n"); // a String takes any text
+        }
+        if len > COMPACT_AT as u64 {
+            self.keep_what_is_there(files, path)?;
+            self.own.iter().for_each(|id| text.push_str(&own_line(*id)));
+        }
+        let _ = writeln!(text, "pid {}", process::id()); // a String takes any text
+        self.append(&text)
+    }
+
+    /// Forgets files that are gone.
+    fn keep_what_is_there(&mut self, files: &dyn FileSystem, path: &Path) -> io::Result<()> {
+        let mut there = HashSet::new();
+        for name in files.list(path.parent().unwrap_or(path))? {
+            there.extend(files.find(&name)?.map(|found| found.id));
+        }
+        self.own.retain(|id| there.contains(id));
+        Ok(())
+    }
+
+    /// Gives the claim up, and leaves no trace of one that was the first.
+    pub(super) fn give_up(self, files: &dyn FileSystem, path: &Path) {
+        if self.is_new {
+            // It is a trace that was to be removed, in a build that fails for another reason already.
+            let _ = files.remove(&lock_path(path));
+        }
+    }
+
+    /// Returns whether the lock is on a file of its own, not on the log.
+    pub(super) fn has_lock_file(&self) -> bool {
+        self.list.is_some()
+    }
+
+    /// Returns whether a file is this log's own.
+    pub(super) fn owns(&self, id: FileId) -> bool {
+        self.own.contains(&id)
+    }
+
+    /// Lists a file as this log's own. An error leaves it so for this process only.
+    pub(super) fn add(&mut self, id: FileId) -> io::Result<()> {
+        if self.own.insert(id) { self.append(&own_line(id)) } else { Ok(()) }
+    }
+
+    fn append(&mut self, text: &str) -> io::Result<()> {
+        let Some(list) = &mut self.list else { return Ok(()) };
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            match list.append(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(taken) => rest = &rest[taken..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn own_line(id: FileId) -> String {
+    format!("own {} {}\n", id.device, id.inode)
+}
+
+/// Returns the path of a log's lock: `.tasks.log.lock` beside `tasks.log`.
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".lock");
+    path.with_file_name(name)
+}
+
+/// What a lock file says.
+#[derive(Debug, Default)]
+struct List {
+    family: Option<String>,
+    pid: Option<u32>,
+    own: HashSet<FileId>,
+}
+
+impl List {
+    /// Reads what can be read: of a list that is not ours, nothing.
+    fn read(files: &dyn FileSystem, path: &Path) -> Self {
+        let content = files.read(path).unwrap_or_default();
+        let content = String::from_utf8_lossy(&content);
+        let mut lines = content.lines();
+        let mut list = List::default();
+        if lines.next() != Some(HEADER) {
+            return list;
+        }
+        for line in lines {
+            match line.split_once(' ') {
+                Some(("family", family)) => list.family = Some(family.to_owned()),
+                Some(("pid", pid)) => list.pid = pid.parse().ok(),
+                Some(("own", id)) => list.own.extend(parse_id(id)),
+                _ => {} // torn by a crash
+            }
+        }
+        list
+    }
+}
+
+fn parse_id(text: &str) -> Option<FileId> {
+    let (device, inode) = text.split_once(' ')?;
+    Some(FileId { device: device.parse().ok()?, inode: inode.parse().ok()? })
+}
+
+/// Removes the files of instances of the family `name` that are dead, but for the newest: so that with this one, `keep`
+/// instances stay. Returns the first error; the others are tried all the same.
+///
+/// An instance is dead if its lock can be had. What is removed is on its list.
+pub(super) fn prune(files: &dyn FileSystem, path: &Path, name: &str, keep: usize) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    let family = format!("{name:?}");
+    let mut dead = Vec::new();
+    let mut alive = 0;
+    for lock in files.list(folder)? {
+        let Some(log) = log_of_lock(&lock).filter(|log| log != path) else { continue };
+        let list = List::read(files, &lock);
+        if list.family.as_ref() != Some(&family) {
+            continue;
+        }
+        match hold(files, &lock)? {
+            None => alive += 1,
+            Some(held) => {
+                let written = files.find(&log)?.map_or(std::time::UNIX_EPOCH, |found| found.modified);
+                dead.push((written, log, lock, list, held));
+            }
+        }
+    }
+    dead.sort_by_key(|(written, ..)| std::cmp::Reverse(*written));
+    let stay = keep.saturating_sub(1 + alive);
+    let mut result = Ok(());
+    for (_, log, lock, list, _held) in dead.into_iter().skip(stay) {
+        let removed = remove_all(files, &log, &list.own).and_then(|()| files.remove(&lock));
+        result = result.and(removed);
+    }
+    result
+}
+
+/// Takes the lock of a dead instance, for as long as the file is kept. A lock file that was replaced meanwhile is not it.
+fn hold(files: &dyn FileSystem, lock: &Path) -> io::Result<Option<Box<dyn AppendFile>>> {
+    let Some(before) = files.find(lock)?.filter(|found| found.is_file) else { return Ok(None) };
+    let mut opened = files.open(lock, None)?;
+    let is_held = opened.file.try_lock()?;
+    let is_same = files.find(lock)?.is_some_and(|found| found.id == opened.id && found.id == before.id);
+    Ok((is_held && is_same).then_some(opened.file))
+}
+
+/// Removes the log and what has its name and a suffix, as far as it is on the list.
+fn remove_all(files: &dyn FileSystem, log: &Path, own: &HashSet<FileId>) -> io::Result<()> {
+    let name = log.as_os_str().as_encoded_bytes();
+    for path in files.list(log.parent().unwrap_or(log))? {
+        let rest = path.as_os_str().as_encoded_bytes().strip_prefix(name);
+        let is_of_log = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."));
+        if is_of_log && files.find(&path)?.is_some_and(|found| found.is_file && own.contains(&found.id)) {
+            files.remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the path of the log whose lock this is.
+fn log_of_lock(lock: &Path) -> Option<PathBuf> {
+    let name = lock.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix(".lock")?;
+    Some(lock.with_file_name(name))
+}

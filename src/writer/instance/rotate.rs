@@ -1,0 +1,128 @@
+//! The rotation of a log by its own process.
+//!
+//! # The order of the steps, and why it loses nothing
+//!
+//! Every file that is touched is on the log's list of its own files (see `family.rs`). Numbers at which something
+//! else lies, be it a directory or somebody's file, are left out; the others are the log's slots, the newest first.
+//!
+//! 1. A fragment at the end of the live file is closed, so that every line of a backup is whole or marked.
+//! 2. If all slots are taken, the backup in the oldest is removed: the only step that takes lines away.
+//! 3. Backups are renamed from the first free slot down: the third to the fourth, the second to the third, and so on.
+//!    Stopped anywhere, this leaves a gap, and the next rotation begins at the gap.
+//! 4. The live file is renamed to the first slot, which is free by now. It stays open, so lines still have a place. If
+//!    the path leads to another file, because somebody has moved or removed ours, there is nothing to rename.
+//! 5. A new live file is opened and put on the list. Until that succeeds lines go to the old one.
+//!
+//! No rename replaces anything: the kernel refuses a name that is taken, also one that was free a moment ago. A step that
+//! fails ends the rotation: the line is written to the file that is open, the size limit is exceeded, and a second
+//! later the next line tries again, from the step that failed. A process that is killed between two steps leaves what
+//! these steps leave, and the next process goes on from there: the list has told it which files are its own.
+
+use std::{
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
+
+use super::shared::{Shared, State};
+use crate::{
+    file::{Found, Opened},
+    rotation,
+};
+
+/// The suffix of a compressed backup.
+pub(super) const GZ: &str = ".gz";
+
+impl Shared {
+    /// Does the steps of a rotation, from the one that failed the last time.
+    pub(super) fn try_rotate(&self, state: &mut State) -> io::Result<Opened> {
+        if !state.is_renamed {
+            let live = self.files.find(&self.path)?;
+            if live.is_some_and(|found| found.is_file && found.id == state.id) {
+                let first = self.make_room(state)?;
+                self.files.rename(&self.path, &first)?;
+            }
+            state.is_renamed = true;
+        }
+        let opened = self.open_live()?;
+        state.family.add(opened.id)?;
+        Ok(opened)
+    }
+
+    /// Opens the live file, in a directory that is made again if it is gone.
+    fn open_live(&self) -> io::Result<Opened> {
+        match self.files.open(&self.path, self.mode) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.path.parent().map_or(Ok(()), |parent| self.files.create_dir_all(parent))?;
+                self.files.open(&self.path, self.mode)
+            }
+            opened => opened,
+        }
+    }
+
+    /// Frees the first slot. Returns its path.
+    fn make_room(&self, state: &State) -> io::Result<PathBuf> {
+        let slots = self.slots(state)?;
+        let first_free = match slots.iter().position(|slot| slot.backups.is_empty()) {
+            Some(free) => free,
+            None => {
+                let oldest = slots.len() - 1;
+                slots[oldest].backups.iter().try_for_each(|path| self.files.remove(path))?;
+                oldest
+            }
+        };
+        for to in (1..=first_free).rev() {
+            for path in &slots[to - 1].backups {
+                self.files.rename(path, &self.renumbered(path, slots[to].number))?;
+            }
+        }
+        Ok(rotation::backup(&self.path, slots[0].number))
+    }
+
+    /// Returns the log's slots: as many numbers as there may be backups, those left out at which somebody else's file is.
+    pub(super) fn slots(&self, state: &State) -> io::Result<Vec<Slot>> {
+        let mut slots = Vec::new();
+        for number in 1.. {
+            if slots.len() == self.backups {
+                break;
+            }
+            slots.extend(self.slot(state, number)?);
+        }
+        Ok(slots)
+    }
+
+    /// Returns the slot at a number, unless somebody else's file is there.
+    fn slot(&self, state: &State, number: usize) -> io::Result<Option<Slot>> {
+        let plain = rotation::backup(&self.path, number);
+        let mut compressed = plain.clone().into_os_string();
+        compressed.push(GZ);
+        let mut slot = Slot { number, backups: Vec::new() };
+        for path in [plain, compressed.into()] {
+            match self.files.find(&path)? {
+                None => {}
+                Some(found) if is_own(state, &found) => slot.backups.push(path),
+                Some(_) => return Ok(None),
+            }
+        }
+        Ok(Some(slot))
+    }
+
+    /// Returns the name that a backup has at another number: plain or compressed, as it is.
+    fn renumbered(&self, path: &Path, number: usize) -> PathBuf {
+        let mut name = rotation::backup(&self.path, number).into_os_string();
+        if path.as_os_str().as_encoded_bytes().ends_with(GZ.as_bytes()) {
+            name.push(GZ);
+        }
+        name.into()
+    }
+}
+
+/// A number that the log may use, and its own backups there: one, or for a moment one plain and one compressed.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) number: usize,
+    pub(super) backups: Vec<PathBuf>,
+}
+
+fn is_own(state: &State, found: &Found) -> bool {
+    found.is_file && state.family.owns(found.id)
+}

@@ -1,0 +1,276 @@
+//! What the clones of an `InstanceFile` share, and the way of a line into it.
+
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+    path::PathBuf,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+#[cfg(feature = "gzip")]
+use super::gzip::Signal;
+use super::{family::Family, forked::Forked};
+use crate::{
+    Error,
+    calendar::{Due, Every, Period, Zone},
+    clock::Clock,
+    error::Trouble,
+    file::{AppendFile, FileId, FileSystem, Opened},
+    handoff,
+    notice::Notice,
+    sys,
+    writer::{Stats, TakeLines, lines, tail::Tail},
+};
+
+/// How long a rotation that failed waits for its next try.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What the clones of an `InstanceFile` share.
+pub(super) struct Shared {
+    pub(super) path: PathBuf,
+    /// The size that the live file doesn't exceed, of single lines that are larger apart; `u64::MAX` for none.
+    pub(super) max_bytes: u64,
+    pub(super) backups: usize,
+    /// When else the file is rotated.
+    pub(super) every: Option<(Every, Zone)>,
+    pub(super) mode: Option<u32>,
+    pub(super) files: Box<dyn FileSystem>,
+    pub(super) clock: Clock,
+    pub(super) notice: Notice,
+    pub(super) state: Mutex<State>,
+    /// Lines that could not even be counted in the state, because the process was ending and another thread had it.
+    pub(super) missed: AtomicU64,
+    /// How often this process was forked when the log was opened, and the way of the lines of its children.
+    pub(super) forks: u64,
+    pub(super) forked: Forked,
+    #[cfg(feature = "gzip")]
+    pub(super) compress: Option<std::sync::Arc<Signal>>,
+}
+
+/// What changes from line to line.
+pub(super) struct State {
+    pub(super) file: Box<dyn AppendFile>,
+    pub(super) id: FileId,
+    /// The file's length, as far as this process wrote it.
+    pub(super) len: u64,
+    pub(super) tail: Tail,
+    /// Whether the open file has been renamed away, and no new one is open yet.
+    pub(super) is_renamed: bool,
+    /// The hour, day or week of the file, if it is rotated by time.
+    pub(super) period: Option<Period>,
+    /// When a rotation that failed may be tried again.
+    pub(super) retry_at: Option<Instant>,
+    /// The most that the kernel lets this process write into a file, before it sends SIGXFSZ.
+    pub(super) size_limit: u64,
+    /// The rotations up to the last `sync`.
+    pub(super) synced_rotations: u64,
+    pub(super) family: Family,
+}
+
+/// Trouble that is told when the lock is gone.
+type Troubles = Vec<(Trouble, Error)>;
+
+impl Shared {
+    /// Locks the state. Lines that were missed are counted now.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.counted(self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Locks the state; while the process ends, only within a limit.
+    fn state_for_line(&self) -> Option<MutexGuard<'_, State>> {
+        if sys::is_exiting() {
+            Some(self.counted(sys::lock_at_exit(&self.state)?))
+        } else {
+            Some(self.state())
+        }
+    }
+
+    fn counted<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let missed = self.missed.swap(0, Ordering::Relaxed); // statistics only
+        if missed > 0 {
+            state.tail.stats.accepted_lines += missed;
+            state.tail.lose(missed, &io::Error::from(ErrorKind::ResourceBusy));
+        }
+        state
+    }
+
+    /// Returns whether this is a child that fork(2) has made since the log was opened.
+    fn is_forked(&self) -> bool {
+        self.forks != sys::forks()
+    }
+
+    /// Returns the counters as they are now; in a child made by fork(2), those of its own lines.
+    pub(super) fn stats(&self) -> Stats {
+        if self.is_forked() { self.forked.stats() } else { self.state().tail.stats }
+    }
+
+    /// Rotates a file whose hour, day or week is over.
+    fn rotate_if_due(&self, state: &mut State, troubles: &mut Troubles) {
+        let (Some((every, zone)), Some(period)) = (&self.every, &state.period) else { return };
+        match period.due(self.clock.now(), *every, zone) {
+            Due::Stay => {}
+            Due::Reanchor(period) => state.period = Some(period),
+            Due::Rotate(period) => {
+                if state.len == 0 || self.rotate(state, troubles) {
+                    state.period = Some(period);
+                }
+            }
+        }
+    }
+
+    /// Writes lines to the files that they belong into: as many with one call as fit.
+    fn write_lines(&self, state: &mut State, mut lines: &[u8], troubles: &mut Troubles) {
+        while !lines.is_empty() {
+            let mut fitting = lines::fitting(lines, state.room(self.max_bytes));
+            if fitting == 0 {
+                let has_room = state.len == 0 || self.rotate(state, troubles);
+                let max_bytes = if has_room { self.max_bytes } else { u64::MAX };
+                fitting = lines::fitting(lines, state.room(max_bytes)).max(lines::first(lines));
+            }
+            let (now, later) = lines.split_at(fitting);
+            if let Err(cause) = state.append(now) {
+                troubles.push((Trouble::Write, Error::io("write a line to", &self.path, cause)));
+            }
+            lines = later;
+        }
+    }
+
+    /// Rotates, or goes on with a rotation that failed. Returns whether a new live file is open.
+    pub(super) fn rotate(&self, state: &mut State, troubles: &mut Troubles) -> bool {
+        if state.retry_at.is_some_and(|at| self.clock.instant() < at) {
+            return false;
+        }
+        let closed = state.close_fragment();
+        let opened =
+            closed.and_then(|()| self.try_rotate(state).inspect_err(|_| state.tail.stats.errors += 1));
+        match opened {
+            Ok(opened) => {
+                state.begin(opened);
+                state.tail.stats.rotations += 1;
+                #[cfg(feature = "gzip")]
+                self.compress.iter().for_each(|signal| signal.compress());
+                true
+            }
+            Err(cause) => {
+                state.retry_at = Some(self.clock.instant() + RETRY_AFTER);
+                troubles.push((
+                    Trouble::Rotation,
+                    Error::io("rotate, so that it grows beyond its limit,", &self.path, cause),
+                ));
+                false
+            }
+        }
+    }
+
+    /// Has the kernel write the live file, the backups made since the last call, and their names to the disk.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        if self.is_forked() {
+            let synced = self.forked.sync(self);
+            return synced.map_err(|cause| Error::io("synchronize with the disk", &self.path, cause));
+        }
+        let mut state = self.state();
+        let failed = |cause| Error::io("synchronize with the disk", &self.path, cause);
+        state.file.sync().map_err(failed)?;
+        let new_backups =
+            usize::try_from(state.tail.stats.rotations - state.synced_rotations).unwrap_or(usize::MAX);
+        let slots = if new_backups > 0 { self.slots(&state).map_err(failed)? } else { Vec::new() };
+        for path in slots.iter().take(new_backups).flat_map(|slot| &slot.backups) {
+            self.files.sync(path).map_err(failed)?;
+        }
+        self.files.sync(self.path.parent().unwrap_or(&self.path)).map_err(failed)?;
+        state.synced_rotations = state.tail.stats.rotations;
+        Ok(())
+    }
+
+    /// Tells about troubles, without a lock.
+    pub(super) fn tell(&self, troubles: Troubles) {
+        troubles.iter().for_each(|(trouble, error)| self.notice.tell(*trouble, error));
+    }
+}
+
+impl State {
+    pub(super) fn new(opened: Opened, family: Family, period: Option<Period>) -> Self {
+        let mut tail = Tail::default();
+        tail.is_torn = opened.is_torn;
+        State {
+            file: opened.file,
+            id: opened.id,
+            len: opened.len,
+            tail,
+            is_renamed: false,
+            period,
+            retry_at: None,
+            size_limit: sys::file_size_limit(),
+            synced_rotations: 0,
+            family,
+        }
+    }
+
+    /// Goes on with a file just opened.
+    fn begin(&mut self, opened: Opened) {
+        (self.file, self.id, self.len) = (opened.file, opened.id, opened.len);
+        self.tail.is_torn = opened.is_torn;
+        self.is_renamed = false;
+        self.retry_at = None;
+        self.size_limit = sys::file_size_limit();
+    }
+
+    /// Returns how many bytes of lines the file takes up to a size.
+    fn room(&self, max_bytes: u64) -> u64 {
+        max_bytes.min(self.size_limit).saturating_sub(self.len + self.tail.owed_len())
+    }
+
+    /// Appends whole lines: with one call, unless the operating system takes less at a time.
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        if self.room(u64::MAX) < lines.len() as u64 {
+            let error = io::Error::from(ErrorKind::FileTooLarge);
+            self.tail.stats.errors += 1;
+            self.tail.lose(lines::count(lines), &error);
+            return Err(error);
+        }
+        let file = &mut self.file;
+        let (taken, result) = self.tail.append(lines, &mut |bytes| file.append(bytes));
+        self.len += taken;
+        result
+    }
+
+    /// Closes the fragment that the file ends in, if it does.
+    fn close_fragment(&mut self) -> io::Result<()> {
+        let file = &mut self.file;
+        let (taken, result) = self.tail.close_fragment(&mut |bytes| file.append(bytes));
+        self.len += taken;
+        result
+    }
+}
+
+impl TakeLines for Shared {
+    fn take_lines(&self, lines: &[u8]) {
+        let was_cut = handoff::take();
+        if self.is_forked() {
+            return self.forked.take_lines(self, lines);
+        }
+        let count = lines::count(lines);
+        let Some(mut state) = self.state_for_line() else {
+            self.missed.fetch_add(count, Ordering::Relaxed); // statistics only
+            let busy = Error::io("write a line to", &self.path, ErrorKind::ResourceBusy.into());
+            return self.notice.tell(Trouble::Write, &busy);
+        };
+        state.tail.stats.accepted_lines += count;
+        state.tail.stats.cut_lines += u64::from(was_cut);
+        let mut troubles = Troubles::new();
+        self.rotate_if_due(&mut state, &mut troubles);
+        self.write_lines(&mut state, lines, &mut troubles);
+        drop(state);
+        self.tell(troubles);
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InstanceFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,192 @@
+//! The end of a file that takes whole lines: what it ends in, what is owed to it, and the account.
+//!
+//! Two things may be due before the next line: CAN LF behind a fragment, and the announcement of lines that were
+//! lost. They go with the line, in one write. Whatever part of it the operating system takes, the account is exact: a
+//! line counts as written when its LF is taken, and every other one is lost and will be announced.
+
+use std::io::{self, ErrorKind};
+
+use super::{Stats, lines};
+use crate::clock;
+
+/// What closes a fragment: CAN LF.
+const CLOSE_FRAGMENT: &[u8] = b"\x18\n";
+
+/// The end of a file, and the account of the writer behind it.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    /// Whether the file ends in a fragment.
+    pub(super) is_torn: bool,
+    pub(super) stats: Stats,
+    /// Lines that are lost and not announced yet.
+    lost: Option<Lost>,
+}
+
+#[derive(Debug)]
+struct Lost {
+    lines: u64,
+    /// Why the first of them was lost.
+    reason: String,
+}
+
+impl Tail {
+    /// Returns how many bytes are due before the next line.
+    pub(super) fn owed_len(&self) -> u64 {
+        if self.is_torn || self.lost.is_some() { self.owed().len() as u64 } else { 0 }
+    }
+
+    /// What is due before the next line.
+    fn owed(&self) -> Vec<u8> {
+        let mut owed = if self.is_torn { CLOSE_FRAGMENT.to_vec() } else { Vec::new() };
+        if let Some(Lost { lines, reason }) = &self.lost {
+            let now = clock::stamp_now();
+            let text = format!("[-] [tracing_tasklog] {now} {lines} lines dropped reason={reason:?}\n");
+            owed.extend_from_slice(text.as_bytes());
+        }
+        owed
+    }
+
+    /// Appends whole lines by `write`, which is write(2): with one call, unless it takes less at a time.
+    ///
+    /// Returns how many bytes were taken, and the error that ended it.
+    pub(super) fn append(
+        &mut self,
+        lines: &[u8],
+        write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
+    ) -> (u64, io::Result<()>) {
+        if !self.is_torn && self.lost.is_none() {
+            let (taken, result) = self.append_bytes(lines, write);
+            return (taken as u64, self.settle(lines, taken, result));
+        }
+        let mut bytes = self.owed();
+        let owed = bytes.len();
+        bytes.extend_from_slice(lines);
+        let (taken, result) = self.append_bytes(&bytes, write);
+        if taken >= owed {
+            self.lost = None;
+        }
+        (taken as u64, self.settle(lines, taken.saturating_sub(owed), result))
+    }
+
+    /// Closes the fragment that the file ends in, if it does.
+    pub(super) fn close_fragment(
+        &mut self,
+        write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
+    ) -> (u64, io::Result<()>) {
+        let (taken, result) =
+            if self.is_torn { self.append_bytes(CLOSE_FRAGMENT, write) } else { (0, Ok(())) };
+        (taken as u64, result)
+    }
+
+    /// Counts lines that can't even be tried.
+    pub(super) fn lose(&mut self, lines: u64, error: &io::Error) {
+        self.stats.dropped_lines += lines;
+        let lost = self.lost.get_or_insert_with(|| Lost { lines: 0, reason: reason(error) });
+        lost.lines += lines;
+    }
+
+    /// Counts the lines of which `taken` bytes were taken.
+    fn settle(&mut self, lines: &[u8], taken: usize, result: io::Result<()>) -> io::Result<()> {
+        let written = lines::count(&lines[..taken]);
+        self.stats.written_lines += written;
+        if let Err(error) = &result {
+            self.lose(lines::count(lines) - written, error);
+        }
+        result
+    }
+
+    fn append_bytes(
+        &mut self,
+        bytes: &[u8],
+        write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
+    ) -> (usize, io::Result<()>) {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            let error = match write(&bytes[taken..]) {
+                Ok(0) => ErrorKind::WriteZero.into(),
+                Ok(n) => {
+                    taken += n;
+                    self.stats.bytes += n as u64;
+                    self.is_torn = bytes[taken - 1] != b'\n';
+                    continue;
+                }
+                Err(error) => error,
+            };
+            self.stats.errors += 1;
+            if error.kind() != ErrorKind::Interrupted {
+                return (taken, Err(error));
+            }
+        }
+        (taken, Ok(()))
+    }
+}
+
+/// Why lines are lost, in the words of the announcement.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::StorageFull => "disk full".to_owned(),
+        ErrorKind::QuotaExceeded => "disk quota exceeded".to_owned(),
+        ErrorKind::FileTooLarge => "file size limit".to_owned(),
+        ErrorKind::BrokenPipe => "reader is gone".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that takes so many bytes more, and then is full.
+    struct Disk {
+        content: Vec<u8>,
+        room: usize,
+    }
+
+    impl Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.room);
+            if taken == 0 {
+                return Err(ErrorKind::StorageFull.into());
+            }
+            self.room -= taken;
+            self.content.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+    }
+
+    #[test]
+    fn whatever_part_is_taken_the_account_and_the_announcement_are_exact() {
+        for room in 0..60 {
+            for room_later in [0, 1, 2, 3, 40, 90, 200] {
+                let (mut tail, mut disk) = (Tail::default(), Disk { content: Vec::new(), room });
+                let mut accepted = 0;
+                for (text, room) in
+                    [("one\ntwo\nthree\n", None), ("four\n", Some(room_later)), ("five\n", Some(500))]
+                {
+                    disk.room = room.unwrap_or(disk.room);
+                    accepted += lines::count(text.as_bytes());
+                    let _ = tail.append(text.as_bytes(), &mut |bytes| disk.write(bytes));
+                }
+                let content = String::from_utf8(disk.content).expect("UTF-8");
+                let whole = |line: &&str| !line.ends_with('\x18');
+                let found =
+                    content.lines().filter(whole).filter(|line| !line.starts_with("[-]")).count() as u64;
+                let announced: u64 = content
+                    .lines()
+                    .filter(whole)
+                    .filter_map(|line| {
+                        line.strip_suffix(" lines dropped reason=\"disk full\"")?
+                            .rsplit(' ')
+                            .next()?
+                            .parse::<u64>()
+                            .ok()
+                    })
+                    .sum();
+                assert_eq!(found, tail.stats.written_lines, "{content}");
+                assert_eq!(found + announced, accepted, "{content}");
+                assert_eq!(announced, tail.stats.dropped_lines, "{content}");
+                assert!(content.ends_with("five\n"), "{content}");
+            }
+        }
+    }
+}
