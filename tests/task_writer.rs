@@ -72,6 +72,7 @@ fn opened(spec: &str) -> (String, Option<String>, bool) {
         });
         names = inner.collect();
     }
+    names.retain(|name| !name.ends_with(".lock"));
     assert!(names.len() <= 1, "{names:?}");
     let name = names.pop();
     if let Some(name) = &name {
