@@ -406,9 +406,10 @@ mod unix {
         file.set_len(102).expect("it is open"); // room again, behind "lo"
         writer.write_all(b"whole\n").expect("writing never fails");
         assert_eq!(writer.stats().written_lines, stats.written_lines + 1);
-        assert_eq!(writer.stats().bytes, stats.bytes + 8);
+        assert_eq!(writer.stats().dropped_lines, stats.dropped_lines);
         writer.write_all(b"and whole\n").expect("writing never fails");
         writer.sync().expect("the file is on a disk, or what stands for one");
+        eprintln!("lost {}", stats.dropped_lines);
         exit(0);
     }
 
@@ -417,8 +418,17 @@ mod unix {
     fn what_a_failed_write_has_left_is_closed_before_the_next_line() {
         let dir = Dir::new();
         let full = Child::of_test_after("unix::child_writes_into_a_full_file", "trap '' XFSZ; ulimit -f 1");
-        full.env("LOG", dir.path("tasks.log")).spawn().wait().assert_success();
-        let expected = format!("{}\nlo\x18\nwhole\nand whole\n", "x".repeat(99));
-        assert_eq!(dir.read("tasks.log"), expected);
+        let output = full.env("LOG", dir.path("tasks.log")).spawn().wait().assert_success();
+        let lost =
+            output.stderr.lines().find_map(|line| line.strip_prefix("lost ")).expect("the child tells");
+        let log = dir.read("tasks.log");
+        let lines: Vec<_> = log.split('\n').collect();
+        let [first, fragment, announced, "whole", "and whole", ""] = lines[..] else { panic!("{log}") };
+        assert_eq!((first.len(), fragment), (99, "lo\x18"));
+        assert!(announced.starts_with("[-] [tracing_tasklog] 2"), "{announced}");
+        assert!(
+            announced.ends_with(&format!(" {lost} lines dropped reason=\"file size limit\"")),
+            "{announced}"
+        );
     }
 }

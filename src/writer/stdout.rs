@@ -9,94 +9,70 @@ use std::{
     fmt,
     io::{self, ErrorKind},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
     },
     thread,
     time::Duration,
 };
 
-use super::{Gather, Stats, TakeLines, lines};
+use super::{Gather, Stats, TakeLines, lines, tail::Tail};
 use crate::{
     Error,
     error::{Trouble, report},
     handoff, sys,
 };
 
-/// What closes a fragment: CAN LF.
-const CLOSE_FRAGMENT: &[u8] = b"\x18\n";
-
 /// How long a standard output that doesn't block is left alone when it is full.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Whether a write of ours has left a fragment. There is one standard output. (Changed under its lock: Relaxed.)
-static IS_TORN: AtomicBool = AtomicBool::new(false);
-
-/// Standard output. Clones share the counters.
+/// Standard output. Clones share the account.
 #[derive(Default)]
 pub(super) struct Stdout {
-    stats: Arc<Mutex<Stats>>,
+    tail: Arc<Mutex<Tail>>,
+    /// Lines that could not even be counted in the account, because the process was ending and another thread had it.
+    missed: Arc<AtomicU64>,
     /// What was written to this very clone, as an `io::Write`, without LF.
     gather: Gather,
 }
 
 impl Stdout {
     pub(super) fn stats(&self) -> Stats {
-        *self.lock()
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.count_missed(&self.missed);
+        tail.stats
     }
 
-    fn lock(&self) -> MutexGuard<'_, Stats> {
-        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes the lines and counts them. Returns why some are lost, if they are.
-    fn print(&self, lines: &[u8], was_cut: bool) -> Result<(), String> {
+    /// Locks standard output, then the account; while the process ends, only the account, and within a limit.
+    fn print(&self, lines: &[u8], was_cut: bool) -> io::Result<()> {
+        let count = lines::count(lines);
         let is_exiting = sys::is_exiting();
         let _turn = (!is_exiting).then(|| io::stdout().lock());
-        let locked = if is_exiting { sys::lock_at_exit(&self.stats) } else { Some(self.lock()) };
-        let mut stats = locked.ok_or("it was busy at the end")?;
-        let count = lines::count(lines);
-        stats.accepted_lines += count;
-        stats.cut_lines += u64::from(was_cut);
-        let result = append_all(lines, &mut stats);
-        let taken = result.as_ref().map_or_else(|(taken, _)| *taken, |()| lines.len());
-        let written = lines::count(&lines[..taken]);
-        stats.written_lines += written;
-        stats.dropped_lines += count - written;
-        result.map_err(|(_, error)| error.to_string())
+        let locked = if is_exiting {
+            sys::lock_at_exit(&self.tail)
+        } else {
+            Some(self.tail.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        let Some(mut tail) = locked else {
+            self.missed.fetch_add(count, Ordering::Relaxed); // statistics only
+            return Err(ErrorKind::ResourceBusy.into());
+        };
+        tail.count_missed(&self.missed);
+        tail.stats.accepted_lines += count;
+        tail.stats.cut_lines += u64::from(was_cut);
+        tail.append(lines, &mut append_patiently).1
     }
 }
 
-/// Writes lines, after the end of a fragment that an earlier write left. On an error says how many bytes of the lines
-/// were taken.
-fn append_all(lines: &[u8], stats: &mut Stats) -> Result<(), (usize, io::Error)> {
-    let closed;
-    let (bytes, before) = if IS_TORN.load(Ordering::Relaxed) {
-        closed = [CLOSE_FRAGMENT, lines].concat();
-        (closed.as_slice(), CLOSE_FRAGMENT.len())
-    } else {
-        (lines, 0)
-    };
-    let mut taken = 0;
-    while taken < bytes.len() {
-        match append(&bytes[taken..]) {
-            Ok(length @ 1..) => {
-                taken += length;
-                stats.bytes += length as u64;
-                IS_TORN.store(bytes[taken - 1] != b'\n', Ordering::Relaxed);
-            }
-            // Whoever reads is slow. That is no failure: a standard output that blocks would just take its time.
+/// Hands bytes over. A standard output that doesn't block and is full is waited for: whoever reads is slow, which is no
+/// failure.
+fn append_patiently(bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match append(bytes) {
             Err(error) if error.kind() == ErrorKind::WouldBlock && may_wait() => thread::sleep(PAUSE),
-            result => {
-                stats.errors += 1;
-                let error = result.err().unwrap_or_else(|| ErrorKind::WriteZero.into());
-                if error.kind() != ErrorKind::Interrupted {
-                    return Err((taken.saturating_sub(before), error));
-                }
-            }
+            result => return result,
         }
     }
-    Ok(())
 }
 
 /// Returns whether there is time left to wait for a reader: always, until the process ends.
@@ -142,8 +118,8 @@ pub(super) fn sync() -> Result<(), Error> {
 impl TakeLines for Stdout {
     fn take_lines(&self, lines: &[u8]) {
         let was_cut = handoff::take();
-        if let Err(why) = self.print(lines, was_cut) {
-            report(Trouble::Write, format_args!("lines are lost, stdout could not be written: {why}"));
+        if let Err(error) = self.print(lines, was_cut) {
+            report(Trouble::Write, format_args!("lines are lost, stdout could not be written: {error}"));
         }
     }
 }
@@ -171,7 +147,7 @@ impl Drop for Stdout {
 
 impl Clone for Stdout {
     fn clone(&self) -> Self {
-        Stdout { stats: Arc::clone(&self.stats), gather: Gather::default() }
+        Stdout { tail: Arc::clone(&self.tail), missed: Arc::clone(&self.missed), gather: Gather::default() }
     }
 }
 
