@@ -32,6 +32,15 @@ pub(crate) struct Manual {
 }
 
 impl Clock {
+    /// The time of day.
+    pub(crate) fn now(&self) -> SystemTime {
+        match self {
+            Clock::System => SystemTime::now(),
+            #[cfg(test)]
+            Clock::Manual(manual) => manual.lock().expect("no test panics with it").time,
+        }
+    }
+
     /// A time that never goes back, for durations.
     pub(crate) fn instant(&self) -> Instant {
         match self {
@@ -115,7 +124,7 @@ fn text_of(stamp: &Stamp) -> &str {
 }
 
 /// Whole seconds since 1970, rounded down.
-fn unix_seconds(time: SystemTime) -> i64 {
+pub(crate) fn unix_seconds(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
         Err(before) => {
@@ -127,7 +136,7 @@ fn unix_seconds(time: SystemTime) -> i64 {
 }
 
 /// When a second since 1970 begins, if the system's clock can tell.
-fn start_of(second: i64) -> Option<SystemTime> {
+pub(crate) fn start_of(second: i64) -> Option<SystemTime> {
     let since = Duration::from_secs(second.unsigned_abs());
     if second < 0 { UNIX_EPOCH.checked_sub(since) } else { UNIX_EPOCH.checked_add(since) }
 }

@@ -20,8 +20,13 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
     /// Opens a regular file for appending, made if it isn't there. With `mode`, it has exactly that mode afterwards.
     fn open(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened>;
 
-    /// Makes a new file; an error if something has the name.
-    fn create_new(&self, path: &Path) -> io::Result<Opened>;
+    /// Makes a new file, with exactly `mode` if there is one; an error if something has the name.
+    #[cfg(feature = "gzip")]
+    fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened>;
+
+    /// Opens a file for reading.
+    #[cfg(feature = "gzip")]
+    fn open_read(&self, path: &Path) -> io::Result<(FileId, Box<dyn io::Read>)>;
 
     /// Returns the content of a file, up to 1 MiB.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
@@ -107,8 +112,18 @@ impl FileSystem for RealFileSystem {
         opened(file, mode)
     }
 
-    fn create_new(&self, path: &Path) -> io::Result<Opened> {
-        opened(OpenOptions::new().append(true).create_new(true).open(path)?, None)
+    #[cfg(feature = "gzip")]
+    fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
+        let mut options = OpenOptions::new();
+        options.append(true).create_new(true);
+        restrict(&mut options, mode);
+        opened(options.open(path)?, mode)
+    }
+
+    #[cfg(feature = "gzip")]
+    fn open_read(&self, path: &Path) -> io::Result<(FileId, Box<dyn io::Read>)> {
+        let file = File::open(path)?;
+        Ok((id_of(&file.metadata()?), Box::new(file)))
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {

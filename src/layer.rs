@@ -12,6 +12,7 @@ use crate::{
     clock::UtcSeconds,
     line::IdFormat,
     sink::{Options, Output, Takers},
+    sys,
     task::{InterruptGuard, LayerMark, OpenTasks},
 };
 
@@ -54,6 +55,7 @@ pub struct TaskLayer<W, T = UtcSeconds> {
 impl<W> TaskLayer<W> {
     /// Returns a layer that writes to `writer`, with every option at its default.
     pub fn new(writer: W) -> Self {
+        sys::watch_forks();
         TaskLayer {
             mark: LayerMark::new(),
             output: Arc::new(Output {

@@ -112,6 +112,7 @@
 extern crate self as tracing_tasklog;
 
 mod ascii;
+mod calendar;
 mod clock;
 mod current;
 mod error;

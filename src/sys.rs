@@ -6,7 +6,10 @@
 use std::{
     ffi::c_int,
     panic::catch_unwind,
-    sync::{Mutex, MutexGuard, OnceLock, TryLockError},
+    sync::{
+        Mutex, MutexGuard, Once, OnceLock, TryLockError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -16,6 +19,45 @@ use crate::error::{Trouble, report};
 unsafe extern "C" {
     /// atexit(3), C11 7.22.4.2: the same everywhere.
     fn atexit(hook: extern "C" fn()) -> c_int;
+
+    /// pthread_atfork(3), POSIX.1-2017: only the handler for the child is given.
+    #[cfg(unix)]
+    fn pthread_atfork(
+        prepare: Option<extern "C" fn()>,
+        parent: Option<extern "C" fn()>,
+        child: Option<extern "C" fn()>,
+    ) -> c_int;
+}
+
+/// How often this process was made by a fork since [`watch_forks`] was called: 0 in the process that called it, 1 in
+/// its children, 2 in theirs.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// Has forks counted from now on.
+pub(crate) fn watch_forks() {
+    #[cfg(unix)]
+    {
+        static WATCH: Once = Once::new();
+        WATCH.call_once(|| {
+            // SAFETY: `in_child` is an `extern "C"` function without arguments that never unwinds, and does nothing
+            // that is not safe between fork and exec: it increments an atomic number.
+            let refused = unsafe { pthread_atfork(None, None, Some(in_child)) };
+            if refused != 0 {
+                report(Trouble::ExitHook, format_args!("a fork of this process won't be noticed"));
+            }
+        });
+    }
+}
+
+#[cfg(unix)]
+extern "C" fn in_child() {
+    FORKS.fetch_add(1, Ordering::Relaxed); // the child has one thread, which made it
+}
+
+/// Returns a number that is another one in a child made by fork(2). Cheaper than getpid(2).
+#[inline]
+pub(crate) fn forks() -> u64 {
+    FORKS.load(Ordering::Relaxed)
 }
 
 /// How long the end of the process waits for other threads in all: those that it waits for may never run again.
@@ -60,7 +102,12 @@ pub(crate) fn exit_patience() -> Duration {
 
 /// Locks while the process ends: within the time that is left, or not at all.
 pub(crate) fn lock_at_exit<T: ?Sized>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
-    let deadline = Instant::now() + exit_patience();
+    lock_within(mutex, exit_patience())
+}
+
+/// Locks within `limit`, or not at all.
+pub(crate) fn lock_within<T: ?Sized>(mutex: &Mutex<T>, limit: Duration) -> Option<MutexGuard<'_, T>> {
+    let deadline = Instant::now() + limit;
     loop {
         match mutex.try_lock() {
             Ok(guard) => return Some(guard),

@@ -32,6 +32,7 @@ pub use self::{
     instance::{InUse, InstanceFile, InstanceFileBuilder},
     stats::Stats,
 };
+pub use crate::calendar::Every;
 
 /// Something that takes whole lines.
 pub(crate) trait TakeLines {

@@ -9,6 +9,8 @@ use std::{
     },
 };
 
+#[cfg(feature = "gzip")]
+use super::FileId;
 use super::{AppendFile, FileSystem, Found, Opened, RealFileSystem};
 
 /// What happens to the call that fails.
@@ -106,9 +108,16 @@ impl FileSystem for FaultyFileSystem {
         Ok(self.faulty(RealFileSystem.open(path, mode)?))
     }
 
-    fn create_new(&self, path: &Path) -> io::Result<Opened> {
+    #[cfg(feature = "gzip")]
+    fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
         self.fail("create_new")?;
-        Ok(self.faulty(RealFileSystem.create_new(path)?))
+        Ok(self.faulty(RealFileSystem.create_new(path, mode)?))
+    }
+
+    #[cfg(feature = "gzip")]
+    fn open_read(&self, path: &Path) -> io::Result<(FileId, Box<dyn io::Read>)> {
+        self.fail("open_read")?;
+        RealFileSystem.open_read(path)
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {

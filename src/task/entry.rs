@@ -1,7 +1,6 @@
 //! What one layer keeps of one task: the prefix of its lines and the course it takes.
 
 use std::{
-    process,
     sync::{
         Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
@@ -14,6 +13,7 @@ use crate::{
     clock,
     line::{Outcome, Status, push_prefix},
     sink::Sink,
+    sys,
 };
 
 /// One layer's view of one task.
@@ -94,7 +94,7 @@ impl Entry {
     /// Returns when RUNNING is written, by whichever thread; the thread that is writing it returns at once.
     pub(crate) fn begin(self: &Arc<Self>) {
         self.life.gate.pass(|| {
-            let retry = lock(&self.life.state).begin(clock::instant(), process::id());
+            let retry = lock(&self.life.state).begin(clock::instant(), sys::forks());
             if self.identity.is_continued() {
                 return;
             }
@@ -150,7 +150,7 @@ impl Entry {
     /// Writes the closing line, with `forced` or with what follows from the task's course, if the task has begun
     /// and none was written yet.
     pub(crate) fn close(&self, forced: Option<Status>) {
-        let closing = lock(&self.life.state).close(clock::instant(), process::id(), forced);
+        let closing = lock(&self.life.state).close(clock::instant(), sys::forks(), forced);
         let Some(closing) = closing else { return };
         self.leave_open();
         if self.sink.options().lifecycle && !self.identity.is_continued() {

@@ -16,8 +16,8 @@ use crate::line::Status;
 /// The state of one task as one layer sees it.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// When the task began, and in which process; `None` before its first line.
-    begun: Option<(Instant, u32)>,
+    /// When the task began, and in which process ([`sys::forks`](crate::sys::forks)); `None` before its first line.
+    begun: Option<(Instant, u64)>,
     /// Whether the closing line is out (or was left out by a level).
     closed: bool,
     /// A retry that was recorded before the task began, to be written right after RUNNING.
@@ -48,7 +48,7 @@ impl State {
     }
 
     /// Begins the task. Returns the retry that belongs right after RUNNING.
-    pub(crate) fn begin(&mut self, now: Instant, process: u32) -> Option<u32> {
+    pub(crate) fn begin(&mut self, now: Instant, process: u64) -> Option<u32> {
         self.begun = Some((now, process));
         self.first_retry.take()
     }
@@ -101,7 +101,7 @@ impl State {
 
     /// Closes the task, with `forced` or with what follows from its state. `None` if it never began or is closed, or if
     /// this is a fork of the process in which it began.
-    pub(crate) fn close(&mut self, now: Instant, process: u32, forced: Option<Status>) -> Option<Closing> {
+    pub(crate) fn close(&mut self, now: Instant, process: u64, forced: Option<Status>) -> Option<Closing> {
         let (begun, begun_in) = self.begun?;
         if std::mem::replace(&mut self.closed, true) || process != begun_in {
             return None;

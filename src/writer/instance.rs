@@ -2,6 +2,9 @@
 
 mod builder;
 mod family;
+mod forked;
+#[cfg(feature = "gzip")]
+mod gzip;
 mod rotate;
 mod shared;
 
@@ -64,9 +67,32 @@ use crate::Error;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct InstanceFile {
-    shared: Arc<Shared>,
+    handle: Arc<Handle>,
     /// What was written to this very clone, as an `io::Write`, without LF.
     gather: Gather,
+}
+
+impl Handle {
+    #[cfg(feature = "gzip")]
+    fn new(shared: Arc<Shared>) -> Result<Self, Error> {
+        let start = |signal| gzip::Compressor::start(Arc::clone(&shared), signal);
+        let compressor = shared.compress.as_ref().map(Arc::clone).map(start).transpose();
+        let failed = |cause| Error::io("start the thread that compresses", &shared.path, cause);
+        Ok(Handle { _compressor: compressor.map_err(failed)?, shared })
+    }
+
+    #[cfg(not(feature = "gzip"))]
+    fn new(shared: Arc<Shared>) -> Result<Self, Error> {
+        Ok(Handle { shared })
+    }
+}
+
+/// What goes with the last clone.
+struct Handle {
+    shared: Arc<Shared>,
+    /// Compresses what is left when it is dropped.
+    #[cfg(feature = "gzip")]
+    _compressor: Option<gzip::Compressor>,
 }
 
 impl InstanceFile {
@@ -81,12 +107,12 @@ impl InstanceFile {
 
     /// Returns the path of the live file from the root on, placeholders replaced.
     pub fn path(&self) -> &Path {
-        &self.shared.path
+        &self.handle.shared.path
     }
 
     /// Returns the counters as they are now: one snapshot.
     pub fn stats(&self) -> Stats {
-        self.shared.stats()
+        self.handle.shared.stats()
     }
 
     /// Returns when every line written so far is on the disk, also those in backups since the last call.
@@ -97,13 +123,13 @@ impl InstanceFile {
     ///
     /// A file or its directory can't be synchronized, with fsync(2)'s error as the source.
     pub fn sync(&self) -> Result<(), Error> {
-        self.shared.sync()
+        self.handle.shared.sync()
     }
 }
 
 impl TakeLines for InstanceFile {
     fn take_lines(&self, lines: &[u8]) {
-        self.shared.take_lines(lines);
+        self.handle.shared.take_lines(lines);
     }
 }
 
@@ -119,7 +145,7 @@ impl<'a> MakeWriter<'a> for InstanceFile {
 /// is completed when the clone is dropped.
 impl io::Write for InstanceFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.gather.write(bytes, &*self.shared);
+        self.gather.write(bytes, &*self.handle.shared);
         Ok(bytes.len())
     }
 
@@ -130,19 +156,19 @@ impl io::Write for InstanceFile {
 
 impl Drop for InstanceFile {
     fn drop(&mut self) {
-        self.gather.finish(&*self.shared);
+        self.gather.finish(&*self.handle.shared);
     }
 }
 
 impl Clone for InstanceFile {
     fn clone(&self) -> Self {
-        InstanceFile { shared: Arc::clone(&self.shared), gather: Gather::default() }
+        InstanceFile { handle: Arc::clone(&self.handle), gather: Gather::default() }
     }
 }
 
 impl fmt::Debug for InstanceFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InstanceFile").field("path", &self.shared.path).finish_non_exhaustive()
+        f.debug_struct("InstanceFile").field("path", &self.handle.shared.path).finish_non_exhaustive()
     }
 }
 

@@ -8,16 +8,19 @@ use std::{
 };
 
 use super::{
-    InstanceFile,
+    Handle, InstanceFile,
     family::{self, Claim, Family},
+    forked::Forked,
     shared::{Shared, State},
 };
 use crate::{
     Error,
+    calendar::{Every, Period, Zone},
     clock::Clock,
     error::Trouble,
     file::{FileSystem, RealFileSystem},
     notice::Notice,
+    sys,
     writer::{Gather, path},
 };
 
@@ -40,7 +43,13 @@ pub enum InUse {
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct InstanceFileBuilder {
     path: PathBuf,
-    max_bytes: u64,
+    /// What was asked for: `None` for the default.
+    max_bytes: Option<u64>,
+    every: Option<Every>,
+    #[cfg(feature = "local-time")]
+    local_time: bool,
+    #[cfg(feature = "gzip")]
+    compress: bool,
     backups: usize,
     mode: Option<u32>,
     if_in_use: InUse,
@@ -53,7 +62,12 @@ impl InstanceFileBuilder {
     pub(super) fn new(path: &Path) -> Self {
         InstanceFileBuilder {
             path: path.to_owned(),
-            max_bytes: 10 * 1024 * 1024,
+            max_bytes: None,
+            every: None,
+            #[cfg(feature = "local-time")]
+            local_time: false,
+            #[cfg(feature = "gzip")]
+            compress: false,
             backups: 5,
             mode: None,
             if_in_use: InUse::Refuse,
@@ -63,19 +77,47 @@ impl InstanceFileBuilder {
         }
     }
 
-    /// Sets the size, in bytes, that the file doesn't exceed (default: 10 MiB). 0 is an error.
+    /// Sets the size, in bytes, that the file doesn't exceed (default: 10 MiB, or no limit with
+    /// [`every`](InstanceFileBuilder::every)). 0 is an error.
     ///
     /// A line that would take it over the limit goes into the next file; only a single line that is larger than the
     /// limit makes a larger file. In any case it stays below RLIMIT_FSIZE, which a process is killed for passing: a
     /// line that can't be written without is counted as lost.
     pub fn max_bytes(mut self, max_bytes: u64) -> Self {
-        self.max_bytes = max_bytes;
+        self.max_bytes = Some(max_bytes);
         self
     }
 
     /// Lets the file grow without a limit.
     pub fn unlimited(mut self) -> Self {
-        self.max_bytes = u64::MAX;
+        self.max_bytes = Some(u64::MAX);
+        self
+    }
+
+    /// Rotates the file when its hour, day or week is over, by UTC (default: not), alone or together with
+    /// [`max_bytes`](InstanceFileBuilder::max_bytes).
+    ///
+    /// The first line of the next one rotates it, whenever that comes; an empty file is not rotated. Backups have numbers
+    /// all the same. A clock that is set back rotates nothing twice.
+    pub fn every(mut self, every: Every) -> Self {
+        self.every = Some(every);
+        self
+    }
+
+    /// Says whether hours, days and weeks are those of the system's time zone (default: UTC).
+    #[cfg(feature = "local-time")]
+    pub fn local_time(mut self, local_time: bool) -> Self {
+        self.local_time = local_time;
+        self
+    }
+
+    /// Says whether backups are compressed, as `tasks.log.1.gz` (default: false).
+    ///
+    /// A thread of its own does it after each rotation, and at the start what an earlier process has left. Dropping the
+    /// last clone waits for it.
+    #[cfg(feature = "gzip")]
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.compress = compress;
         self
     }
 
@@ -128,6 +170,7 @@ impl InstanceFileBuilder {
     /// - `max_bytes`, `backups` or `keep_instances` is 0, `file_mode` is more than 0o7777.
     /// - The path is a directory, a FIFO or a device, or can't be opened, or the directory can't be made.
     /// - Another process has the path ([`Error::is_in_use`]).
+    /// - The system's time zone can't be found, or the thread that compresses can't be started, if they are asked for.
     ///
     /// Nothing is changed on disk then, but that parent directories may have been made.
     pub fn build(self) -> Result<InstanceFile, Error> {
@@ -141,18 +184,26 @@ impl InstanceFileBuilder {
             files.create_dir_all(parent).map_err(|cause| Error::io("make the directory", parent, cause))?;
         }
         let name = expanded.family.to_string_lossy().into_owned();
+        let every = self.zoned()?;
         let (path, family) = self.claim(&*files, &expanded.path, &name)?;
-        let state = self.open(&*files, &path, family)?;
+        sys::watch_forks();
+        let state = self.open(&*files, &path, family, every.as_ref())?;
+        let without_limit = if every.is_some() { u64::MAX } else { 10 * 1024 * 1024 };
         let shared = Arc::new(Shared {
             path,
-            max_bytes: self.max_bytes,
+            max_bytes: self.max_bytes.unwrap_or(without_limit),
             backups: self.backups,
+            every,
             mode: self.mode,
             files,
             clock: self.clock,
             notice: self.notice,
             state: Mutex::new(state),
             missed: AtomicU64::new(0),
+            forks: sys::forks(),
+            forked: Forked::default(),
+            #[cfg(feature = "gzip")]
+            compress: self.compress.then(Arc::default),
         });
         if let Some(keep) = self.keep_instances {
             if let Err(cause) = family::prune(&*shared.files, &shared.path, &name, keep) {
@@ -161,11 +212,20 @@ impl InstanceFileBuilder {
                     .tell(Trouble::Rotation, &Error::io("remove old instances of", &shared.path, cause));
             }
         }
-        Ok(InstanceFile { shared, gather: Gather::default() })
+        Ok(InstanceFile { handle: Arc::new(Handle::new(shared)?), gather: Gather::default() })
+    }
+
+    /// Returns by which hours, days or weeks the file is rotated.
+    fn zoned(&self) -> Result<Option<(Every, Zone)>, Error> {
+        #[cfg(feature = "local-time")]
+        if self.local_time {
+            return self.every.map(|every| Ok((every, Zone::local()?))).transpose();
+        }
+        Ok(self.every.map(|every| (every, Zone::Utc)))
     }
 
     fn check(&self, path: &Path) -> Result<(), Error> {
-        if self.max_bytes == 0 {
+        if self.max_bytes == Some(0) {
             return Err(Error::invalid(format!("max_bytes of {path:?} is 0: expected at least 1")));
         }
         if self.backups == 0 {
@@ -204,20 +264,38 @@ impl InstanceFileBuilder {
     }
 
     /// Opens the live file, and puts it on the list of what is its own.
-    fn open(&self, files: &dyn FileSystem, path: &Path, mut family: Family) -> Result<State, Error> {
+    fn open(
+        &self,
+        files: &dyn FileSystem,
+        path: &Path,
+        mut family: Family,
+        every: Option<&(Every, Zone)>,
+    ) -> Result<State, Error> {
+        let failed = |cause| Error::io("open the log file", path, cause);
+        let is_new = family.has_lock_file() && matches!(files.find(path), Ok(None));
         let open = || {
-            let failed = |cause| Error::io("open the log file", path, cause);
             let mut opened = files.open(path, self.mode).map_err(failed)?;
             if !family.has_lock_file() && !opened.file.try_lock().map_err(failed)? {
                 return Err(Error::in_use(path, None));
             }
             Ok(opened)
         };
-        match open() {
+        let listed = open().and_then(|opened| match family.add(opened.id) {
+            Ok(()) => Ok(opened),
+            Err(cause) => {
+                if is_new {
+                    // It is a trace that was to be removed, in a build that fails for another reason already.
+                    let _ = files.remove(path);
+                }
+                Err(Error::io("write the list of files beside", path, cause))
+            }
+        });
+        match listed {
             Ok(opened) => {
-                let listed = family.add(opened.id);
-                listed.map_err(|cause| Error::io("write the list of files beside", path, cause))?;
-                Ok(State::new(opened, family))
+                let now = self.clock.now();
+                let modified = if opened.len > 0 { opened.modified } else { now };
+                let period = every.map(|(every, zone)| Period::of_existing(modified, now, *every, zone));
+                Ok(State::new(opened, family, period))
             }
             Err(error) => {
                 family.give_up(files, path);

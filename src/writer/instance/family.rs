@@ -26,9 +26,12 @@ use std::{
     process,
 };
 
-use crate::file::{AppendFile, FileId, FileSystem};
+use crate::file::{AppendFile, FileId, FileSystem, Opened};
 
 const HEADER: &str = "tracing-tasklog 1";
+
+/// What ends a line of which only a part was written.
+const TORN: &str = " torn\n";
 
 /// A list longer than this is written anew at the next start.
 const COMPACT_AT: usize = 64 * 1024;
@@ -38,6 +41,8 @@ const COMPACT_AT: usize = 64 * 1024;
 pub(super) struct Family {
     /// `None` where the folder can't be written: the log file itself holds the lock then.
     list: Option<Box<dyn AppendFile>>,
+    /// Whether the list ends in a fragment.
+    is_torn: bool,
     /// Whether the lock file was made for this claim.
     is_new: bool,
     own: HashSet<FileId>,
@@ -54,40 +59,33 @@ impl Family {
     /// Takes the lock of the log at `path`, which belongs to the family `name`.
     pub(super) fn claim(files: &dyn FileSystem, path: &Path, name: &str) -> io::Result<Claim> {
         let lock_path = lock_path(path);
-        if files.find(&lock_path)?.is_some_and(|found| !found.is_file) {
-            return Err(io::Error::new(ErrorKind::InvalidInput, format!("{lock_path:?} is no regular file")));
-        }
-        let mut lock = match files.open(&lock_path, None) {
-            Ok(opened) => opened,
-            Err(error)
-                if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
-            {
-                return Ok(Claim::Held(Family { list: None, is_new: false, own: HashSet::new() }));
-            }
-            Err(error) => return Err(error),
+        let Some(mut lock) = open_lock(files, &lock_path)? else {
+            return Ok(Claim::Held(Family {
+                list: None,
+                is_torn: false,
+                is_new: false,
+                own: HashSet::new(),
+            }));
         };
         let known = List::read(files, &lock_path);
-        if !lock.file.try_lock()? {
+        let is_held = lock.file.try_lock();
+        if let Ok(false) = is_held {
             return Ok(Claim::InUse(known.pid));
         }
-        let mut family = Family { list: Some(lock.file), is_new: lock.len == 0, own: known.own };
-        family.begin(files, path, name, lock.len, lock.is_torn)?;
-        Ok(Claim::Held(family))
+        let mut family =
+            Family { list: Some(lock.file), is_torn: lock.is_torn, is_new: lock.len == 0, own: known.own };
+        match is_held.and_then(|_| family.begin(files, path, name, lock.len)) {
+            Ok(()) => Ok(Claim::Held(family)),
+            Err(error) => {
+                family.give_up(files, path);
+                Err(error)
+            }
+        }
     }
 
     /// Writes what every list begins with, or, in one that is there, that this process has it now.
-    fn begin(
-        &mut self,
-        files: &dyn FileSystem,
-        path: &Path,
-        name: &str,
-        len: u64,
-        is_torn: bool,
-    ) -> io::Result<()> {
+    fn begin(&mut self, files: &dyn FileSystem, path: &Path, name: &str, len: u64) -> io::Result<()> {
         let mut text = String::new();
-        if is_torn {
-            text.push('\n');
-        }
         if len == 0 || len > COMPACT_AT as u64 {
             let _ = write!(text, "{HEADER}\nfamily {name:?}\n"); // a String takes any text
         }
@@ -127,18 +125,28 @@ impl Family {
         self.own.contains(&id)
     }
 
-    /// Lists a file as this log's own. An error leaves it so for this process only.
+    /// Lists a file as this log's own. After an error it is not listed, and can be tried again.
     pub(super) fn add(&mut self, id: FileId) -> io::Result<()> {
-        if self.own.insert(id) { self.append(&own_line(id)) } else { Ok(()) }
+        if !self.own.contains(&id) {
+            self.append(&own_line(id))?;
+            self.own.insert(id);
+        }
+        Ok(())
     }
 
+    /// Appends lines to the list. A fragment in front of them is made one that says nothing: the half of a number would
+    /// be another file's.
     fn append(&mut self, text: &str) -> io::Result<()> {
         let Some(list) = &mut self.list else { return Ok(()) };
+        let text = if self.is_torn { format!("{TORN}{text}") } else { text.to_owned() };
         let mut rest = text.as_bytes();
         while !rest.is_empty() {
             match list.append(rest) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(taken) => rest = &rest[taken..],
+                Ok(taken) => {
+                    self.is_torn = rest[taken - 1] != b'\n';
+                    rest = &rest[taken..];
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -157,6 +165,19 @@ fn lock_path(path: &Path) -> PathBuf {
     name.push(path.file_name().unwrap_or_default());
     name.push(".lock");
     path.with_file_name(name)
+}
+
+/// Opens a lock file; `None` where it can't be made.
+fn open_lock(files: &dyn FileSystem, lock: &Path) -> io::Result<Option<Opened>> {
+    if files.find(lock)?.is_some_and(|found| !found.is_file) {
+        return Err(io::Error::new(ErrorKind::InvalidInput, format!("{lock:?} is no regular file")));
+    }
+    match files.open(lock, None) {
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            Ok(None)
+        }
+        opened => opened.map(Some),
+    }
 }
 
 /// What a lock file says.

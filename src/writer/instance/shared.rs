@@ -11,9 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::family::Family;
+#[cfg(feature = "gzip")]
+use super::gzip::Signal;
+use super::{family::Family, forked::Forked};
 use crate::{
     Error,
+    calendar::{Due, Every, Period, Zone},
     clock::Clock,
     error::Trouble,
     file::{AppendFile, FileId, FileSystem, Opened},
@@ -32,6 +35,8 @@ pub(super) struct Shared {
     /// The size that the live file doesn't exceed, of single lines that are larger apart; `u64::MAX` for none.
     pub(super) max_bytes: u64,
     pub(super) backups: usize,
+    /// When else the file is rotated.
+    pub(super) every: Option<(Every, Zone)>,
     pub(super) mode: Option<u32>,
     pub(super) files: Box<dyn FileSystem>,
     pub(super) clock: Clock,
@@ -39,6 +44,11 @@ pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     /// Lines that could not even be counted in the state, because the process was ending and another thread had it.
     pub(super) missed: AtomicU64,
+    /// How often this process was forked when the log was opened, and the way of the lines of its children.
+    pub(super) forks: u64,
+    pub(super) forked: Forked,
+    #[cfg(feature = "gzip")]
+    pub(super) compress: Option<std::sync::Arc<Signal>>,
 }
 
 /// What changes from line to line.
@@ -50,6 +60,8 @@ pub(super) struct State {
     pub(super) tail: Tail,
     /// Whether the open file has been renamed away, and no new one is open yet.
     pub(super) is_renamed: bool,
+    /// The hour, day or week of the file, if it is rotated by time.
+    pub(super) period: Option<Period>,
     /// When a rotation that failed may be tried again.
     pub(super) retry_at: Option<Instant>,
     /// The most that the kernel lets this process write into a file, before it sends SIGXFSZ.
@@ -86,9 +98,28 @@ impl Shared {
         state
     }
 
-    /// Returns the counters as they are now.
+    /// Returns whether this is a child that fork(2) has made since the log was opened.
+    fn is_forked(&self) -> bool {
+        self.forks != sys::forks()
+    }
+
+    /// Returns the counters as they are now; in a child made by fork(2), those of its own lines.
     pub(super) fn stats(&self) -> Stats {
-        self.state().tail.stats
+        if self.is_forked() { self.forked.stats() } else { self.state().tail.stats }
+    }
+
+    /// Rotates a file whose hour, day or week is over.
+    fn rotate_if_due(&self, state: &mut State, troubles: &mut Troubles) {
+        let (Some((every, zone)), Some(period)) = (&self.every, &state.period) else { return };
+        match period.due(self.clock.now(), *every, zone) {
+            Due::Stay => {}
+            Due::Reanchor(period) => state.period = Some(period),
+            Due::Rotate(period) => {
+                if state.len == 0 || self.rotate(state, troubles) {
+                    state.period = Some(period);
+                }
+            }
+        }
     }
 
     /// Writes lines to the files that they belong into: as many with one call as fit.
@@ -120,6 +151,8 @@ impl Shared {
             Ok(opened) => {
                 state.begin(opened);
                 state.tail.stats.rotations += 1;
+                #[cfg(feature = "gzip")]
+                self.compress.iter().for_each(|signal| signal.compress());
                 true
             }
             Err(cause) => {
@@ -135,6 +168,10 @@ impl Shared {
 
     /// Has the kernel write the live file, the backups made since the last call, and their names to the disk.
     pub(super) fn sync(&self) -> Result<(), Error> {
+        if self.is_forked() {
+            let synced = self.forked.sync(self);
+            return synced.map_err(|cause| Error::io("synchronize with the disk", &self.path, cause));
+        }
         let mut state = self.state();
         let failed = |cause| Error::io("synchronize with the disk", &self.path, cause);
         state.file.sync().map_err(failed)?;
@@ -156,7 +193,7 @@ impl Shared {
 }
 
 impl State {
-    pub(super) fn new(opened: Opened, family: Family) -> Self {
+    pub(super) fn new(opened: Opened, family: Family, period: Option<Period>) -> Self {
         let mut tail = Tail::default();
         tail.is_torn = opened.is_torn;
         State {
@@ -165,6 +202,7 @@ impl State {
             len: opened.len,
             tail,
             is_renamed: false,
+            period,
             retry_at: None,
             size_limit: sys::file_size_limit(),
             synced_rotations: 0,
@@ -212,6 +250,9 @@ impl State {
 impl TakeLines for Shared {
     fn take_lines(&self, lines: &[u8]) {
         let was_cut = handoff::take();
+        if self.is_forked() {
+            return self.forked.take_lines(self, lines);
+        }
         let count = lines::count(lines);
         let Some(mut state) = self.state_for_line() else {
             self.missed.fetch_add(count, Ordering::Relaxed); // statistics only
@@ -221,6 +262,7 @@ impl TakeLines for Shared {
         state.tail.stats.accepted_lines += count;
         state.tail.stats.cut_lines += u64::from(was_cut);
         let mut troubles = Troubles::new();
+        self.rotate_if_due(&mut state, &mut troubles);
         self.write_lines(&mut state, lines, &mut troubles);
         drop(state);
         self.tell(troubles);
