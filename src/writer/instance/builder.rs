@@ -184,9 +184,9 @@ impl InstanceFileBuilder {
             files.create_dir_all(parent).map_err(|cause| Error::io("make the directory", parent, cause))?;
         }
         let name = expanded.family.to_string_lossy().into_owned();
-        let (path, family) = self.claim(&*files, &expanded.path, &name)?;
-        sys::watch_forks();
         let every = self.zoned()?;
+        sys::watch_forks();
+        let (path, family) = self.claim(&*files, &expanded.path, &name)?;
         let state = self.open(&*files, &path, family, every.as_ref())?;
         let without_limit = if every.is_some() { u64::MAX } else { 10 * 1024 * 1024 };
         let shared = Arc::new(Shared {

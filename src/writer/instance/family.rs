@@ -29,6 +29,9 @@ use crate::file::{AppendFile, FileId, FileSystem};
 
 const HEADER: &str = "tracing-tasklog 1";
 
+/// What ends a line of which a crash has left a part: the half of a number would be another file's.
+const TORN: &[u8] = b" torn\n";
+
 /// A list of more bytes than this is written anew at the next start.
 const COMPACT_AT: u64 = 64 * 1024;
 
@@ -74,8 +77,13 @@ impl Family {
             // Another process may have pruned it in the meantime: then it is not the lock any more.
             if files.find(&lock_path)?.is_some_and(|found| found.id == lock.id) {
                 let mut family = Family { own: known.own, ..Family::new(Some(lock.file), lock.len == 0) };
-                family.begin(files, path, name, lock.len, lock.is_torn)?;
-                return Ok(Claim::Held(family));
+                return match family.begin(files, path, name, lock.len, lock.is_torn) {
+                    Ok(()) => Ok(Claim::Held(family)),
+                    Err(error) => {
+                        family.give_up(files, path);
+                        Err(error)
+                    }
+                };
             }
         }
     }
@@ -97,7 +105,7 @@ impl Family {
         if len == 0 || is_long {
             self.unwritten = format!("{HEADER}\nfamily {name:?}\n").into_bytes();
         } else if is_torn {
-            self.unwritten.push(b'\n');
+            self.unwritten.extend_from_slice(TORN);
         }
         if is_long {
             self.forget_what_is_gone(files, path)?;
@@ -206,7 +214,8 @@ impl List {
 
 fn parse_id(text: &str) -> Option<FileId> {
     let mut numbers = text.split(' ').map(|number| number.parse().ok());
-    Some(FileId { device: numbers.next()??, inode: numbers.next()??, born: numbers.next()?? })
+    let id = FileId { device: numbers.next()??, inode: numbers.next()??, born: numbers.next()?? };
+    numbers.next().is_none().then_some(id)
 }
 
 /// Removes the files of instances of the family `name` that are dead, but for the newest: so that with this one, `keep`
