@@ -175,7 +175,7 @@ impl AppendFile for FaultyFile {
     }
 
     fn clear(&mut self) -> io::Result<()> {
-        self.files.fail()?;
+        self.files.fail("clear")?;
         self.file.clear()
     }
 

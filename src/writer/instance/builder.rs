@@ -292,10 +292,7 @@ impl InstanceFileBuilder {
                 let period = every.map(|(every, zone)| Period::of_existing(modified, now, *every, zone));
                 Ok(State::new(opened, family, period))
             }
-            Err(error) => {
-                family.give_up(files, path);
-                Err(error)
-            }
+            Err(error) => Err(family.give_up(files, path, error)),
         }
     }
 }

@@ -25,7 +25,7 @@ use std::{
     process,
 };
 
-use crate::file::{AppendFile, FileId, FileSystem};
+use crate::file::{AppendFile, FileId, FileSystem, Opened};
 
 const HEADER: &str = "tracing-tasklog 1";
 
@@ -59,33 +59,32 @@ impl Family {
     pub(super) fn claim(files: &dyn FileSystem, path: &Path, name: &str) -> io::Result<Claim> {
         let lock_path = lock_path(path);
         loop {
-            if files.find(&lock_path)?.is_some_and(|found| !found.is_file) {
-                return Err(io::Error::new(
-                    ErrorKind::InvalidInput,
-                    format!("{lock_path:?} is no regular file"),
-                ));
-            }
-            let mut lock = match files.open(&lock_path, None) {
-                Ok(opened) => opened,
-                Err(error) if is_forbidden(&error) => return Ok(Claim::Held(Family::new(None, false))),
-                Err(error) => return Err(error),
+            let Some(lock) = open_lock(files, &lock_path)? else {
+                return Ok(Claim::Held(Family::new(None, false)));
             };
+            let (id, len, is_torn) = (lock.id, lock.len, lock.is_torn);
             let known = List::read(files, &lock_path);
-            if !lock.file.try_lock()? {
-                return Ok(Claim::InUse(known.pid));
+            let mut family = Family { own: known.own, ..Family::new(Some(lock.file), len == 0) };
+            match family.lock(files, &lock_path, id) {
+                Ok(Lock::Held) => {}
+                Ok(Lock::InUse) => return Ok(Claim::InUse(known.pid)),
+                Ok(Lock::Gone) => continue,
+                Err(error) => return Err(family.give_up(files, path, error)),
             }
-            // Another process may have pruned it in the meantime: then it is not the lock any more.
-            if files.find(&lock_path)?.is_some_and(|found| found.id == lock.id) {
-                let mut family = Family { own: known.own, ..Family::new(Some(lock.file), lock.len == 0) };
-                return match family.begin(files, path, name, lock.len, lock.is_torn) {
-                    Ok(()) => Ok(Claim::Held(family)),
-                    Err(error) => {
-                        family.give_up(files, path);
-                        Err(error)
-                    }
-                };
-            }
+            return match family.begin(files, path, name, len, is_torn) {
+                Ok(()) => Ok(Claim::Held(family)),
+                Err(error) => Err(family.give_up(files, path, error)),
+            };
         }
+    }
+
+    /// Locks the list, which is the file `id` as long as no other process has pruned it.
+    fn lock(&mut self, files: &dyn FileSystem, lock_path: &Path, id: FileId) -> io::Result<Lock> {
+        if !self.list.as_mut().map_or(Ok(true), |list| list.try_lock())? {
+            return Ok(Lock::InUse);
+        }
+        let is_there = files.find(lock_path)?.is_some_and(|found| found.id == id);
+        Ok(if is_there { Lock::Held } else { Lock::Gone })
     }
 
     fn new(list: Option<Box<dyn AppendFile>>, is_new: bool) -> Self {
@@ -126,12 +125,13 @@ impl Family {
         Ok(())
     }
 
-    /// Gives the claim up, and leaves no trace of one that was the first.
-    pub(super) fn give_up(self, files: &dyn FileSystem, path: &Path) {
+    /// Gives the claim up because of an error, and leaves no trace of one that was the first. Returns the error.
+    pub(super) fn give_up<E>(self, files: &dyn FileSystem, path: &Path, error: E) -> E {
         if self.is_new {
-            // It is a trace that was to be removed, in a build that fails for another reason already.
+            // It is a trace that was to be removed; what is told is the error.
             let _ = files.remove(&lock_path(path));
         }
+        error
     }
 
     /// Returns whether the lock is on a file of its own, not on the log.
@@ -166,8 +166,25 @@ impl Family {
     }
 }
 
-fn is_forbidden(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+/// What became of the attempt to lock a file.
+enum Lock {
+    Held,
+    InUse,
+    /// It is not there any more.
+    Gone,
+}
+
+/// Opens a lock file; `None` where it can't be made.
+fn open_lock(files: &dyn FileSystem, lock: &Path) -> io::Result<Option<Opened>> {
+    if files.find(lock)?.is_some_and(|found| !found.is_file) {
+        return Err(io::Error::new(ErrorKind::InvalidInput, format!("{lock:?} is no regular file")));
+    }
+    match files.open(lock, None) {
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            Ok(None)
+        }
+        opened => opened.map(Some),
+    }
 }
 
 fn own_line(id: FileId) -> String {

@@ -47,8 +47,9 @@ impl Shared {
         }
         let opened = self.open_live()?;
         state.family.add(opened.id);
-        // If the list can't take it now, the next rotation begins with it.
-        let _ = state.family.write();
+        if state.family.write().is_err() {
+            state.tail.stats.errors += 1; // the next rotation begins with it, and tells if it fails again
+        }
         Ok(opened)
     }
 
