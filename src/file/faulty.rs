@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-#[cfg(feature = "gzip")]
+#[cfg(all(feature = "gzip", unix))]
 use super::FileId;
 use super::{AppendFile, FileSystem, Found, Opened, RealFileSystem};
 
@@ -108,13 +108,13 @@ impl FileSystem for FaultyFileSystem {
         Ok(self.faulty(RealFileSystem.open(path, mode)?))
     }
 
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
         self.fail("create_new")?;
         Ok(self.faulty(RealFileSystem.create_new(path, mode)?))
     }
 
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     fn open_read(&self, path: &Path) -> io::Result<(FileId, Box<dyn io::Read>)> {
         self.fail("open_read")?;
         RealFileSystem.open_read(path)

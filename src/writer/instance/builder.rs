@@ -48,7 +48,7 @@ pub struct InstanceFileBuilder {
     every: Option<Every>,
     #[cfg(feature = "local-time")]
     local_time: bool,
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     compress: bool,
     backups: usize,
     mode: Option<u32>,
@@ -66,7 +66,7 @@ impl InstanceFileBuilder {
             every: None,
             #[cfg(feature = "local-time")]
             local_time: false,
-            #[cfg(feature = "gzip")]
+            #[cfg(all(feature = "gzip", unix))]
             compress: false,
             backups: 5,
             mode: None,
@@ -111,11 +111,11 @@ impl InstanceFileBuilder {
         self
     }
 
-    /// Says whether backups are compressed, as `tasks.log.1.gz` (default: false).
+    /// Says whether backups are compressed, as `tasks.log.1.gz` (default: false; Unix only).
     ///
     /// A thread of its own does it after each rotation, and at the start what an earlier process has left. Dropping the
     /// last clone waits for it.
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     pub fn compress(mut self, compress: bool) -> Self {
         self.compress = compress;
         self
@@ -202,7 +202,7 @@ impl InstanceFileBuilder {
             missed: AtomicU64::new(0),
             forks: sys::forks(),
             forked: Forked::default(),
-            #[cfg(feature = "gzip")]
+            #[cfg(all(feature = "gzip", unix))]
             compress: self.compress.then(Arc::default),
         });
         if let Some(keep) = self.keep_instances {
