@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, atomic::AtomicU64},
+    sync::Arc,
 };
 
 use super::{
@@ -21,7 +21,7 @@ use crate::{
     file::{FileSystem, RealFileSystem},
     notice::Notice,
     sys,
-    writer::{Gather, path},
+    writer::{Gather, path, turns::Turns},
 };
 
 /// How many names [`InUse::NextFree`] tries.
@@ -198,8 +198,7 @@ impl InstanceFileBuilder {
             files,
             clock: self.clock,
             notice: self.notice,
-            state: Mutex::new(state),
-            missed: AtomicU64::new(0),
+            turns: Turns::new(state),
             forks: sys::forks(),
             forked: Forked::default(),
             #[cfg(all(feature = "gzip", unix))]
