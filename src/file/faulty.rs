@@ -10,7 +10,7 @@ use std::{
 };
 
 #[cfg(feature = "gzip")]
-use super::FileId;
+use super::Reading;
 use super::{AppendFile, FileSystem, Found, Opened, RealFileSystem};
 
 /// What happens to the call that fails.
@@ -107,7 +107,7 @@ impl FileSystem for FaultyFileSystem {
     }
 
     #[cfg(feature = "gzip")]
-    fn open_read(&self, path: &Path) -> io::Result<(FileId, Box<dyn io::Read>)> {
+    fn open_read(&self, path: &Path) -> io::Result<Reading> {
         self.fail()?;
         RealFileSystem.open_read(path)
     }
