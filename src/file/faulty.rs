@@ -10,7 +10,7 @@ use std::{
 };
 
 #[cfg(all(feature = "gzip", unix))]
-use super::FileId;
+use super::Reading;
 use super::{AppendFile, FileSystem, Found, Opened, RealFileSystem};
 
 /// What happens to the call that fails.
@@ -115,7 +115,7 @@ impl FileSystem for FaultyFileSystem {
     }
 
     #[cfg(all(feature = "gzip", unix))]
-    fn open_read(&self, path: &Path) -> io::Result<(FileId, Box<dyn io::Read>)> {
+    fn open_read(&self, path: &Path) -> io::Result<Reading> {
         self.fail("open_read")?;
         RealFileSystem.open_read(path)
     }

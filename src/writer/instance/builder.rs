@@ -55,7 +55,7 @@ pub struct InstanceFileBuilder {
     if_in_use: InUse,
     keep_instances: Option<usize>,
     notice: Notice,
-    clock: Clock,
+    pub(super) clock: Clock,
 }
 
 impl InstanceFileBuilder {
