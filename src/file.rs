@@ -59,11 +59,14 @@ pub(crate) trait AppendFile: fmt::Debug + Send {
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// Which file it is, whatever its name: device and inode. Where there is no such thing, all are the same.
+/// Which file it is, whatever its name: device, inode and, where the file system knows it, when it was made, because the
+/// inode of a file that was removed is soon another's. Where there is no such thing, all are the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct FileId {
     pub(crate) device: u64,
     pub(crate) inode: u64,
+    /// Nanoseconds since 1970; 0 if it isn't known.
+    pub(crate) born: u64,
 }
 
 /// What has a name.
@@ -242,7 +245,12 @@ fn rename_in_two_steps(from: &Path, to: &Path) -> io::Result<()> {
 fn id_of(meta: &fs::Metadata) -> FileId {
     use std::os::unix::fs::MetadataExt as _;
 
-    FileId { device: meta.dev(), inode: meta.ino() }
+    let born = meta.created().ok().and_then(|born| born.duration_since(SystemTime::UNIX_EPOCH).ok());
+    FileId {
+        device: meta.dev(),
+        inode: meta.ino(),
+        born: born.map_or(0, |born| u64::try_from(born.as_nanos()).unwrap_or(0)),
+    }
 }
 
 /// flock(2): held by the open file, so it goes with the last process that has it open.

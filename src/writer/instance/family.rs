@@ -7,11 +7,11 @@
 //! tracing-tasklog 1
 //! family "/var/log/app/tasks-{instance}.log"
 //! pid 4711
-//! own 65024 1311768
-//! own 65024 1311770
+//! own 65024 1311768 1767268800000000000
+//! own 65024 1311770 1767268803250000000
 //! ```
 //!
-//! A file is this log's own if its device and inode are listed: only such a file is ever renamed, compressed or
+//! A file is this log's own if its device, inode and time of birth are listed: only such a file is ever renamed, compressed or
 //! removed. Each is listed when it is opened, before anything is renamed. A list that is lost, or a file that is not on it,
 //! makes a backup somebody else's: it stays, and its number is left out.
 //!
@@ -156,7 +156,7 @@ impl Family {
 }
 
 fn own_line(id: FileId) -> String {
-    format!("own {} {}\n", id.device, id.inode)
+    format!("own {} {} {}\n", id.device, id.inode, id.born)
 }
 
 /// Returns the path of a log's lock: `.tasks.log.lock` beside `tasks.log`.
@@ -211,8 +211,10 @@ impl List {
 }
 
 fn parse_id(text: &str) -> Option<FileId> {
-    let (device, inode) = text.split_once(' ')?;
-    Some(FileId { device: device.parse().ok()?, inode: inode.parse().ok()? })
+    let mut numbers = text.split(' ').map(str::parse);
+    let mut next = || numbers.next()?.ok();
+    let id = FileId { device: next()?, inode: next()?, born: next()? };
+    numbers.next().is_none().then_some(id)
 }
 
 /// Removes the files of instances of the family `name` that are dead, but for the newest: so that with this one, `keep`
