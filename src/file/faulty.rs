@@ -174,6 +174,11 @@ impl AppendFile for FaultyFile {
         self.file.try_lock()
     }
 
+    fn clear(&mut self) -> io::Result<()> {
+        self.files.fail("clear")?;
+        self.file.clear()
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.files.fail("sync_file")?;
         self.file.sync()

@@ -185,8 +185,8 @@ impl InstanceFileBuilder {
         }
         let name = expanded.family.to_string_lossy().into_owned();
         let every = self.zoned()?;
-        let (path, family) = self.claim(&*files, &expanded.path, &name)?;
         sys::watch_forks();
+        let (path, family) = self.claim(&*files, &expanded.path, &name)?;
         let state = self.open(&*files, &path, family, every.as_ref())?;
         let without_limit = if every.is_some() { u64::MAX } else { 10 * 1024 * 1024 };
         let shared = Arc::new(Shared {
@@ -271,36 +271,28 @@ impl InstanceFileBuilder {
         mut family: Family,
         every: Option<&(Every, Zone)>,
     ) -> Result<State, Error> {
-        let failed = |cause| Error::io("open the log file", path, cause);
-        let is_new = family.has_lock_file() && matches!(files.find(path), Ok(None));
         let open = || {
+            let failed = |cause| Error::io("open the log file", path, cause);
             let mut opened = files.open(path, self.mode).map_err(failed)?;
             if !family.has_lock_file() && !opened.file.try_lock().map_err(failed)? {
                 return Err(Error::in_use(path, None));
             }
             Ok(opened)
         };
-        let listed = open().and_then(|opened| match family.add(opened.id) {
-            Ok(()) => Ok(opened),
-            Err(cause) => {
-                if is_new {
-                    // It is a trace that was to be removed, in a build that fails for another reason already.
-                    let _ = files.remove(path);
-                }
-                Err(Error::io("write the list of files beside", path, cause))
-            }
-        });
-        match listed {
+        match open() {
             Ok(opened) => {
+                family.add(opened.id);
+                if let Err(cause) = family.write() {
+                    // A full disk is no reason not to start: the first rotation begins with it.
+                    let error = Error::io("write the list of files beside", path, cause);
+                    self.notice.tell(Trouble::Rotation, &error);
+                }
                 let now = self.clock.now();
                 let modified = if opened.len > 0 { opened.modified } else { now };
                 let period = every.map(|(every, zone)| Period::of_existing(modified, now, *every, zone));
                 Ok(State::new(opened, family, period))
             }
-            Err(error) => {
-                family.give_up(files, path);
-                Err(error)
-            }
+            Err(error) => Err(family.give_up(files, path, error)),
         }
     }
 }

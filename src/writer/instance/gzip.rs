@@ -143,7 +143,8 @@ fn compress_one(shared: &Shared, path: &Path, id: FileId) -> io::Result<()> {
         let mut state = shared.state();
         remove_temporary(shared, &state)?;
         let copy = shared.files.create_new(&temporary, shared.mode)?;
-        state.family.add(copy.id)?;
+        state.family.add(copy.id);
+        state.family.write()?;
         copy.file
     };
     let (from, mut content) = shared.files.open_read(path)?;

@@ -5,6 +5,7 @@
 //! Every file that is touched is on the log's list of its own files (see `family.rs`). Numbers at which something
 //! else lies, be it a directory or somebody's file, are left out; the others are the log's slots, the newest first.
 //!
+//! 0. What the list lacks is written: nothing that is not on it is renamed.
 //! 1. A fragment at the end of the live file is closed, so that every line of a backup is whole or marked.
 //! 2. If all slots are taken, the backup in the oldest is removed: the only step that takes lines away.
 //! 3. Backups are renamed from the first free slot down: the third to the fourth, the second to the third, and so on.
@@ -36,6 +37,7 @@ impl Shared {
     /// Does the steps of a rotation, from the one that failed the last time.
     pub(super) fn try_rotate(&self, state: &mut State) -> io::Result<Opened> {
         if !state.is_renamed {
+            state.family.write()?;
             let live = self.files.find(&self.path)?;
             if live.is_some_and(|found| found.is_file && found.id == state.id) {
                 let first = self.make_room(state)?;
@@ -44,7 +46,10 @@ impl Shared {
             state.is_renamed = true;
         }
         let opened = self.open_live()?;
-        state.family.add(opened.id)?;
+        state.family.add(opened.id);
+        if state.family.write().is_err() {
+            state.tail.stats.errors += 1; // the next rotation begins with it, and tells if it fails again
+        }
         Ok(opened)
     }
 
