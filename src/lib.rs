@@ -33,8 +33,10 @@
 //! - [`TaskLayer`] makes lines of events and of the transitions of tasks, and hands each to a writer in one call.
 //! - A **task** is any span with the field `task.id`; [`task_span!`], [`TaskFutureExt`] and [`TaskSpanExt`] make
 //!   the common cases short, [`TaskContext`] and [`continue_span!`] carry a task into another process.
-//! - [`writer::InstanceFile`] is a file of this process that rotates by itself; `writer::Rolling` adapts a
-//!   `RollingFileAppender` of tracing-appender.
+//! - [`writer::InstanceFile`] is a file of this process that rotates by itself; [`writer::TaskWriter`] is it or
+//!   standard output, chosen at run time.
+//! - `writer::Rolling` adapts a `RollingFileAppender` of tracing-appender.
+//! - [`try_init`] puts all of it together in one call, from a text and `$TASKLOG_LEVEL`.
 //! - [`line::parse`] reads the lines back.
 //!
 //! # Tasks are spans
@@ -85,7 +87,8 @@
 //! - An event that another layer logs in its own `on_enter` or `on_exit` may have the tag of the neighbouring span.
 //! - tracing-subscriber can't make a span any more in a thread-local destructor after its own, or in an exit handler: it
 //!   panics. Events can be logged there.
-//! - Two processes on one [`InstanceFile`](writer::InstanceFile) path overwrite each other's backups.
+//! - Without its list (`.tasks.log.lock`), an [`InstanceFile`](writer::InstanceFile) takes the backups of before for
+//!   somebody else's: they stay for good.
 //!
 //! # What a failure does
 //!
@@ -98,15 +101,19 @@
 //!
 //! - **rolling** (default) has `writer::Rolling`, for those who have a `RollingFileAppender`. It costs the
 //!   `tracing-appender` crate with what it needs, 16 crates in all, `time` and `crossbeam-channel` among them.
-//! - **tracing-log** (default) shows records of the `log` crate with their own target. It costs the `tracing-log` crate.
+//! - **tracing-log** (default) shows records of the `log` crate with their own target, and has [`try_init`] take them.
+//!   It costs the `tracing-log` crate.
 //!
 //! # Platforms
 //!
 //! | | Linux | macOS | Windows |
 //! |---|---|---|---|
-//! | layer, lines, `InstanceFile` | tested | compiles | compiles |
+//! | layer, lines, `InstanceFile`, `TaskWriter` | tested | compiles | compiles |
 //! | one write at the end of the file | `O_APPEND` | `O_APPEND` | `FILE_APPEND_DATA` |
-//! | `file_mode`, refusing a FIFO without waiting | yes | yes | no |
+//! | standard output: one write, past the buffer of `io::stdout` | yes | yes | through the buffer |
+//! | `file_mode`, `compress`, refusing a FIFO without waiting | yes | yes | no |
+//! | the lock of an `InstanceFile`, the list of its own files, forks, RLIMIT_FSIZE | yes | yes | no |
+//! | renames that the kernel keeps from replacing anything | yes | checked first | checked first |
 //! | INTERRUPTED when `main` returns | yes | yes | yes |
 //! | INTERRUPTED at `process::exit` | yes | yes | no: it doesn't run exit handlers |
 
@@ -122,6 +129,7 @@ mod error;
 mod file;
 mod handoff;
 mod helpers;
+mod init;
 mod layer;
 mod level;
 pub mod line;
@@ -137,6 +145,7 @@ pub use self::{
     clock::UtcSeconds,
     error::Error,
     helpers::{InTask, TaskContext, TaskFutureExt, TaskSpanExt},
+    init::try_init,
     layer::TaskLayer,
     level::parse_level,
     line::IdFormat,

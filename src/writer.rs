@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`InstanceFile`] | one file per process | by itself, at a size |
 //! | `Rolling` (feature `rolling`) | those who have a `RollingFileAppender` of tracing-appender | that one's: by the hour, day or week in UTC |
+//! | [`TaskWriter`] | any of them, or standard output, chosen at run time by a text from configuration | as the chosen one |
 //!
 //! # What every writer promises
 //!
@@ -27,7 +28,9 @@ mod path;
 #[cfg(feature = "rolling")]
 mod rolling;
 mod stats;
+mod stdout;
 mod tail;
+mod task_writer;
 mod turns;
 
 use std::{fmt, io};
@@ -37,6 +40,7 @@ pub use self::rolling::Rolling;
 pub use self::{
     instance::{InUse, InstanceFile, InstanceFileBuilder},
     stats::Stats,
+    task_writer::TaskWriter,
 };
 pub use crate::calendar::Every;
 

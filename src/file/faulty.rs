@@ -4,13 +4,13 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-#[cfg(feature = "gzip")]
-use super::FileId;
+#[cfg(all(feature = "gzip", unix))]
+use super::Reading;
 use super::{AppendFile, FileSystem, Found, Opened, RealFileSystem};
 
 /// What happens to the call that fails.
@@ -28,7 +28,8 @@ pub(crate) enum Fault {
 /// The real file system, but for `times` calls from the n-th on (counted from 1), which fail.
 #[derive(Clone, Debug)]
 pub(crate) struct FaultyFileSystem {
-    calls: Arc<AtomicU64>,
+    /// The calls so far, by name.
+    calls: Arc<Mutex<Vec<&'static str>>>,
     fired: Arc<AtomicU64>,
     healed: Arc<AtomicBool>,
     from: u64,
@@ -49,9 +50,14 @@ impl FaultyFileSystem {
         }
     }
 
-    /// Returns how many calls were made.
-    pub(crate) fn calls(&self) -> u64 {
-        self.calls.load(Ordering::SeqCst)
+    /// Returns a file system that never fails, to count calls.
+    pub(crate) fn healthy() -> Self {
+        Self::new(0, 0, Fault::Short)
+    }
+
+    /// Returns the calls so far, by name: `"open"`, `"rename"`; of an open file `"append"`, `"try_lock"`, `"sync_file"`.
+    pub(crate) fn calls(&self) -> Vec<&'static str> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns how many calls failed so far.
@@ -65,16 +71,18 @@ impl FaultyFileSystem {
     }
 
     /// Counts a call. Returns how the call that is due now fails, and whether it is the first, third, fifth… that does.
-    fn fault(&self) -> Option<(Fault, bool)> {
-        let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+    fn fault(&self, name: &'static str) -> Option<(Fault, bool)> {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.push(name);
+        let call = calls.len() as u64;
         let is_due = (self.from..self.from.saturating_add(self.times)).contains(&call);
         let fails = is_due && !self.healed.load(Ordering::SeqCst);
         self.fired.fetch_add(u64::from(fails), Ordering::SeqCst);
         fails.then(|| (self.fault, (call - self.from) % 2 == 0))
     }
 
-    fn fail(&self) -> io::Result<()> {
-        match self.fault() {
+    fn fail(&self, name: &'static str) -> io::Result<()> {
+        match self.fault(name) {
             None => Ok(()),
             Some((Fault::Os(code), _)) => Err(io::Error::from_raw_os_error(code)),
             Some((Fault::Short, _)) => Err(io::ErrorKind::Interrupted.into()),
@@ -91,54 +99,54 @@ impl FaultyFileSystem {
 
 impl FileSystem for FaultyFileSystem {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.fail()?;
+        self.fail("create_dir_all")?;
         RealFileSystem.create_dir_all(path)
     }
 
     fn open(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
-        self.fail()?;
+        self.fail("open")?;
         Ok(self.faulty(RealFileSystem.open(path, mode)?))
     }
 
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
-        self.fail()?;
+        self.fail("create_new")?;
         Ok(self.faulty(RealFileSystem.create_new(path, mode)?))
     }
 
-    #[cfg(feature = "gzip")]
-    fn open_read(&self, path: &Path) -> io::Result<(FileId, Box<dyn io::Read>)> {
-        self.fail()?;
+    #[cfg(all(feature = "gzip", unix))]
+    fn open_read(&self, path: &Path) -> io::Result<Reading> {
+        self.fail("open_read")?;
         RealFileSystem.open_read(path)
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.fail()?;
+        self.fail("read")?;
         RealFileSystem.read(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.fail()?;
+        self.fail("rename")?;
         RealFileSystem.rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.fail()?;
+        self.fail("remove")?;
         RealFileSystem.remove(path)
     }
 
     fn find(&self, path: &Path) -> io::Result<Option<Found>> {
-        self.fail()?;
+        self.fail("find")?;
         RealFileSystem.find(path)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
-        self.fail()?;
+        self.fail("list")?;
         RealFileSystem.list(path)
     }
 
     fn sync(&self, path: &Path) -> io::Result<()> {
-        self.fail()?;
+        self.fail("sync")?;
         RealFileSystem.sync(path)
     }
 }
@@ -151,7 +159,7 @@ struct FaultyFile {
 
 impl AppendFile for FaultyFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.files.fault() {
+        match self.files.fault("append") {
             None => self.file.append(bytes),
             Some((Fault::Os(code), _)) => Err(io::Error::from_raw_os_error(code)),
             Some((Fault::ShortThenFull, false)) => Err(io::ErrorKind::StorageFull.into()),
@@ -162,12 +170,17 @@ impl AppendFile for FaultyFile {
     }
 
     fn try_lock(&mut self) -> io::Result<bool> {
-        self.files.fail()?;
+        self.files.fail("try_lock")?;
         self.file.try_lock()
     }
 
+    fn clear(&mut self) -> io::Result<()> {
+        self.files.fail("clear")?;
+        self.file.clear()
+    }
+
     fn sync(&mut self) -> io::Result<()> {
-        self.files.fail()?;
+        self.files.fail("sync_file")?;
         self.file.sync()
     }
 }

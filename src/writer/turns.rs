@@ -19,7 +19,14 @@ pub(super) trait HasTail {
     fn tail_mut(&mut self) -> &mut Tail;
 }
 
+impl HasTail for Tail {
+    fn tail_mut(&mut self) -> &mut Tail {
+        self
+    }
+}
+
 /// The lock of a writer's state.
+#[derive(Debug)]
 pub(super) struct Turns<S> {
     state: Mutex<S>,
     /// Lines that could not even be counted in the state, because it could not be had.
@@ -85,12 +92,6 @@ impl<S: HasTail> Turns<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    impl HasTail for Tail {
-        fn tail_mut(&mut self) -> &mut Tail {
-            self
-        }
-    }
 
     #[test]
     fn lines_that_never_had_their_turn_are_counted_when_somebody_has_it() {

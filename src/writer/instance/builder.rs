@@ -48,14 +48,14 @@ pub struct InstanceFileBuilder {
     every: Option<Every>,
     #[cfg(feature = "local-time")]
     local_time: bool,
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     compress: bool,
     backups: usize,
     mode: Option<u32>,
     if_in_use: InUse,
     keep_instances: Option<usize>,
     notice: Notice,
-    clock: Clock,
+    pub(super) clock: Clock,
 }
 
 impl InstanceFileBuilder {
@@ -66,7 +66,7 @@ impl InstanceFileBuilder {
             every: None,
             #[cfg(feature = "local-time")]
             local_time: false,
-            #[cfg(feature = "gzip")]
+            #[cfg(all(feature = "gzip", unix))]
             compress: false,
             backups: 5,
             mode: None,
@@ -111,11 +111,11 @@ impl InstanceFileBuilder {
         self
     }
 
-    /// Says whether backups are compressed, as `tasks.log.1.gz` (default: false).
+    /// Says whether backups are compressed, as `tasks.log.1.gz` (default: false; Unix only).
     ///
     /// A thread of its own does it after each rotation, and at the start what an earlier process has left. Dropping the
     /// last clone waits for it.
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     pub fn compress(mut self, compress: bool) -> Self {
         self.compress = compress;
         self
@@ -184,9 +184,9 @@ impl InstanceFileBuilder {
             files.create_dir_all(parent).map_err(|cause| Error::io("make the directory", parent, cause))?;
         }
         let name = expanded.family.to_string_lossy().into_owned();
-        let (path, family) = self.claim(&*files, &expanded.path, &name)?;
-        sys::watch_forks();
         let every = self.zoned()?;
+        sys::watch_forks();
+        let (path, family) = self.claim(&*files, &expanded.path, &name)?;
         let state = self.open(&*files, &path, family, every.as_ref())?;
         let without_limit = if every.is_some() { u64::MAX } else { 10 * 1024 * 1024 };
         let shared = Arc::new(Shared {
@@ -201,7 +201,7 @@ impl InstanceFileBuilder {
             turns: Turns::new(state),
             forks: sys::forks(),
             forked: Forked::default(),
-            #[cfg(feature = "gzip")]
+            #[cfg(all(feature = "gzip", unix))]
             compress: self.compress.then(Arc::default),
         });
         if let Some(keep) = self.keep_instances {
@@ -280,17 +280,18 @@ impl InstanceFileBuilder {
         };
         match open() {
             Ok(opened) => {
-                let listed = family.add(opened.id);
-                listed.map_err(|cause| Error::io("write the list of files beside", path, cause))?;
+                family.add(opened.id);
+                if let Err(cause) = family.write() {
+                    // A full disk is no reason not to start: the first rotation begins with it.
+                    let error = Error::io("write the list of files beside", path, cause);
+                    self.notice.tell(Trouble::Rotation, &error);
+                }
                 let now = self.clock.now();
                 let modified = if opened.len > 0 { opened.modified } else { now };
                 let period = every.map(|(every, zone)| Period::of_existing(modified, now, *every, zone));
                 Ok(State::new(opened, family, period))
             }
-            Err(error) => {
-                family.give_up(files, path);
-                Err(error)
-            }
+            Err(error) => Err(family.give_up(files, path, error)),
         }
     }
 }

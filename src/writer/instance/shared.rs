@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-#[cfg(feature = "gzip")]
+#[cfg(all(feature = "gzip", unix))]
 use super::gzip::Signal;
 use super::{family::Family, forked::Forked};
 use crate::{
@@ -46,7 +46,7 @@ pub(super) struct Shared {
     /// How often this process was forked when the log was opened, and the way of the lines of its children.
     pub(super) forks: u64,
     pub(super) forked: Forked,
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     pub(super) compress: Option<std::sync::Arc<Signal>>,
 }
 
@@ -132,7 +132,7 @@ impl Shared {
             Ok(opened) => {
                 state.begin(opened);
                 state.tail.stats.rotations += 1;
-                #[cfg(feature = "gzip")]
+                #[cfg(all(feature = "gzip", unix))]
                 self.compress.iter().for_each(|signal| signal.compress());
                 true
             }
