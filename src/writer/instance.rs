@@ -174,3 +174,7 @@ impl fmt::Debug for InstanceFile {
 
 #[cfg(test)]
 mod tests;
+#[cfg(all(test, feature = "gzip"))]
+mod gzip_tests;
+#[cfg(test)]
+mod time_tests;
