@@ -28,7 +28,7 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
     #[cfg(feature = "gzip")]
     fn open_read(&self, path: &Path) -> io::Result<Reading>;
 
-    /// Returns the content of a file, up to 1 MiB.
+    /// Returns the content of a file, up to 16 MiB.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
     /// Renames a file to a name that is free: [`ErrorKind::AlreadyExists`] if it isn't.
@@ -55,15 +55,21 @@ pub(crate) trait AppendFile: fmt::Debug + Send {
     /// Takes the lock of the file, for as long as it is open. Returns whether it was to be had.
     fn try_lock(&mut self) -> io::Result<bool>;
 
+    /// Makes it empty.
+    fn clear(&mut self) -> io::Result<()>;
+
     /// Returns when everything in it is on the disk.
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// Which file it is, whatever its name: device and inode. Where there is no such thing, all are the same.
+/// Which file it is, whatever its name: device, inode and, because inodes are used again, when it was made. Where there
+/// is no such thing, all are the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct FileId {
     pub(crate) device: u64,
     pub(crate) inode: u64,
+    /// Nanoseconds since 1970; 0 on file systems that don't keep it.
+    pub(crate) born: u64,
 }
 
 /// What has a name.
@@ -100,8 +106,8 @@ pub(crate) struct Reading {
 #[derive(Debug)]
 pub(crate) struct RealFileSystem;
 
-/// The most that is read of a file.
-const READ_LIMIT: u64 = 1024 * 1024;
+/// The most that is read of a file: of a list, the rotations of many years.
+const READ_LIMIT: u64 = 16 * 1024 * 1024;
 
 impl FileSystem for RealFileSystem {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -183,6 +189,10 @@ impl AppendFile for File {
         lock_file(self)
     }
 
+    fn clear(&mut self) -> io::Result<()> {
+        self.set_len(0)
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
     }
@@ -252,7 +262,9 @@ fn rename_in_two_steps(from: &Path, to: &Path) -> io::Result<()> {
 fn id_of(meta: &fs::Metadata) -> FileId {
     use std::os::unix::fs::MetadataExt as _;
 
-    FileId { device: meta.dev(), inode: meta.ino() }
+    let born = meta.created().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let born = born.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or_default();
+    FileId { device: meta.dev(), inode: meta.ino(), born }
 }
 
 /// flock(2): held by the open file, so it goes with the last process that has it open.

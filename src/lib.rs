@@ -33,7 +33,9 @@
 //! - [`TaskLayer`] makes lines of events and of the transitions of tasks, and hands each to a writer in one call.
 //! - A **task** is any span with the field `task.id`; [`task_span!`], [`TaskFutureExt`] and [`TaskSpanExt`] make
 //!   the common cases short, [`TaskContext`] and [`continue_span!`] carry a task into another process.
-//! - [`writer::InstanceFile`] is a file of this process that rotates by itself.
+//! - [`writer::InstanceFile`] is a file of this process that rotates by itself; [`writer::TaskWriter`] is it or
+//!   standard output, chosen at run time.
+//! - [`try_init`] puts all of it together in one call, from a text and `$TASKLOG_LEVEL`.
 //! - [`line::parse`] reads the lines back.
 //!
 //! # Tasks are spans
@@ -95,14 +97,16 @@
 //!
 //! # Crate features
 //!
-//! - **tracing-log** (default) shows records of the `log` crate with their own target. It costs the `tracing-log` crate.
+//! - **tracing-log** (default) shows records of the `log` crate with their own target, and has [`try_init`] take them.
+//!   It costs the `tracing-log` crate.
 //!
 //! # Platforms
 //!
 //! | | Linux | macOS | Windows |
 //! |---|---|---|---|
-//! | layer, lines, `InstanceFile` | tested | compiles | compiles |
+//! | layer, lines, `InstanceFile`, `TaskWriter` | tested | compiles | compiles |
 //! | one write at the end of the file | `O_APPEND` | `O_APPEND` | `FILE_APPEND_DATA` |
+//! | standard output: one write, past the buffer of `io::stdout` | yes | yes | through the buffer |
 //! | `file_mode`, refusing a FIFO without waiting | yes | yes | no |
 //! | INTERRUPTED when `main` returns | yes | yes | yes |
 //! | INTERRUPTED at `process::exit` | yes | yes | no: it doesn't run exit handlers |
@@ -119,6 +123,7 @@ mod error;
 mod file;
 mod handoff;
 mod helpers;
+mod init;
 mod layer;
 mod level;
 pub mod line;
@@ -134,6 +139,7 @@ pub use self::{
     clock::UtcSeconds,
     error::Error,
     helpers::{InTask, TaskContext, TaskFutureExt, TaskSpanExt},
+    init::try_init,
     layer::TaskLayer,
     level::parse_level,
     line::IdFormat,

@@ -3,6 +3,7 @@
 //! | writer | for | rotation |
 //! |---|---|---|
 //! | [`InstanceFile`] | one file per process | by itself, at a size |
+//! | [`TaskWriter`] | any of them, or standard output, chosen at run time by a text from configuration | as the chosen one |
 //!
 //! # What every writer promises
 //!
@@ -24,18 +25,21 @@ mod instance;
 mod lines;
 mod path;
 mod stats;
+mod stdout;
 mod tail;
+mod task_writer;
 
 use std::{fmt, io};
 
 pub use self::{
     instance::{InUse, InstanceFile, InstanceFileBuilder},
     stats::Stats,
+    task_writer::TaskWriter,
 };
 pub use crate::calendar::Every;
 
 /// Something that takes whole lines.
-pub(crate) trait TakeLines {
+pub(crate) trait TakeLines: fmt::Debug + Send + Sync {
     /// Takes one or more lines, each with its LF. What becomes of them is in the stats.
     fn take_lines(&self, lines: &[u8]);
 }
@@ -46,7 +50,7 @@ pub(crate) struct Gather(Vec<u8>);
 
 impl Gather {
     /// Passes on every line that `bytes` completes, and keeps the rest.
-    fn write(&mut self, bytes: &[u8], to: &impl TakeLines) {
+    fn write(&mut self, bytes: &[u8], to: &dyn TakeLines) {
         let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         if self.0.is_empty() && whole > 0 {
             to.take_lines(&bytes[..whole]);
@@ -59,7 +63,7 @@ impl Gather {
     }
 
     /// Ends a line that never got its LF, and passes it on.
-    fn finish(&mut self, to: &impl TakeLines) {
+    fn finish(&mut self, to: &dyn TakeLines) {
         if !self.0.is_empty() {
             self.0.push(b'\n');
             to.take_lines(&self.0);
@@ -68,24 +72,24 @@ impl Gather {
     }
 }
 
-/// One event on its way into an [`InstanceFile`]: what its `make_writer` returns.
+/// One event on its way into a writer of this crate: what its `make_writer` returns.
 ///
 /// Writing never fails: see [what every writer promises](crate::writer). What is written without a final LF is
 /// completed when this is dropped.
 pub struct LineWriter<'a> {
-    file: &'a InstanceFile,
+    to: &'a dyn TakeLines,
     gather: Gather,
 }
 
 impl<'a> LineWriter<'a> {
-    fn new(file: &'a InstanceFile) -> Self {
-        LineWriter { file, gather: Gather::default() }
+    fn new(to: &'a dyn TakeLines) -> Self {
+        LineWriter { to, gather: Gather::default() }
     }
 }
 
 impl io::Write for LineWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.gather.write(bytes, self.file);
+        self.gather.write(bytes, self.to);
         Ok(bytes.len())
     }
 
@@ -96,12 +100,12 @@ impl io::Write for LineWriter<'_> {
 
 impl Drop for LineWriter<'_> {
     fn drop(&mut self) {
-        self.gather.finish(self.file);
+        self.gather.finish(self.to);
     }
 }
 
 impl fmt::Debug for LineWriter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LineWriter").field("file", self.file).finish_non_exhaustive()
+        f.debug_struct("LineWriter").field("to", self.to).finish_non_exhaustive()
     }
 }

@@ -1,5 +1,13 @@
 //! `InstanceFile` on real files: what arrives, what it becomes, and how it is counted.
 
+#[path = "instance/family.rs"]
+mod family;
+#[path = "instance/foreign.rs"]
+mod foreign;
+#[path = "instance/limits.rs"]
+mod limits;
+#[path = "instance/lock.rs"]
+mod lock;
 #[path = "instance/processes.rs"]
 mod processes;
 #[path = "instance/rotation.rs"]

@@ -34,7 +34,7 @@ fn write_lines(file: &InstanceFile, from: u64, to: u64) {
 
 /// The file and its backups, the oldest first, with all that looks like one.
 fn names(dir: &Dir) -> Vec<String> {
-    dir.names().into_iter().filter(|name| !name.ends_with(".lock")).collect()
+    dir.all_names().into_iter().filter(|name| !name.ends_with(".lock")).collect()
 }
 
 #[track_caller]

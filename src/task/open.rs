@@ -85,7 +85,8 @@ fn interrupt_at_exit() {
 
 /// Closes the layer's open tasks as INTERRUPTED when it is dropped: the orderly end of a program.
 ///
-/// Made by [`TaskLayer::interrupt_on_drop`](crate::TaskLayer::interrupt_on_drop). Bind it to a name that lives as
+/// Made by [`TaskLayer::interrupt_on_drop`](crate::TaskLayer::interrupt_on_drop) and
+/// [`try_init`](crate::try_init). Bind it to a name that lives as
 /// long as the tasks should: `let _guard = …`, not `let _ = …`, which drops it at once.
 ///
 /// Whatever was said about a task before, the guard writes INTERRUPTED. Lines logged in it afterwards keep its

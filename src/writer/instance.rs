@@ -173,9 +173,9 @@ impl fmt::Debug for InstanceFile {
     }
 }
 
-#[cfg(test)]
-mod tests;
 #[cfg(all(test, feature = "gzip"))]
 mod gzip_tests;
+#[cfg(test)]
+mod tests;
 #[cfg(test)]
 mod time_tests;

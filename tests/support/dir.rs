@@ -50,8 +50,14 @@ impl Dir {
         self.read(name).split_terminator('\n').map(str::to_owned).collect()
     }
 
-    /// The names of all that lies directly in the folder, sorted.
+    /// The names of what lies directly in the folder, sorted, without the locks beside logs (`.tasks.log.lock`).
     pub fn names(&self) -> Vec<String> {
+        let is_lock = |name: &String| name.starts_with('.') && name.ends_with(".lock");
+        self.all_names().into_iter().filter(|name| !is_lock(name)).collect()
+    }
+
+    /// The names of all that lies directly in the folder, sorted.
+    pub fn all_names(&self) -> Vec<String> {
         let entries = must(fs::read_dir(self.root()), "list the temporary folder");
         let mut names: Vec<_> = entries
             .map(|entry| must(entry, "list the temporary folder").file_name().to_string_lossy().into_owned())

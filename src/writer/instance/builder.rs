@@ -184,9 +184,9 @@ impl InstanceFileBuilder {
             files.create_dir_all(parent).map_err(|cause| Error::io("make the directory", parent, cause))?;
         }
         let name = expanded.family.to_string_lossy().into_owned();
-        let (path, family) = self.claim(&*files, &expanded.path, &name)?;
-        sys::watch_forks();
         let every = self.zoned()?;
+        sys::watch_forks();
+        let (path, family) = self.claim(&*files, &expanded.path, &name)?;
         let state = self.open(&*files, &path, family, every.as_ref())?;
         let without_limit = if every.is_some() { u64::MAX } else { 10 * 1024 * 1024 };
         let shared = Arc::new(Shared {
@@ -281,17 +281,18 @@ impl InstanceFileBuilder {
         };
         match open() {
             Ok(opened) => {
-                let listed = family.add(opened.id);
-                listed.map_err(|cause| Error::io("write the list of files beside", path, cause))?;
+                family.add(opened.id);
+                if let Err(cause) = family.write() {
+                    // A full disk is no reason not to start: the first rotation begins with it.
+                    let error = Error::io("write the list of files beside", path, cause);
+                    self.notice.tell(Trouble::Rotation, &error);
+                }
                 let now = self.clock.now();
                 let modified = if opened.len > 0 { opened.modified } else { now };
                 let period = every.map(|(every, zone)| Period::of_existing(modified, now, *every, zone));
                 Ok(State::new(opened, family, period))
             }
-            Err(error) => {
-                family.give_up(files, path);
-                Err(error)
-            }
+            Err(error) => Err(family.give_up(files, path, error)),
         }
     }
 }

@@ -7,31 +7,33 @@
 //! tracing-tasklog 1
 //! family "/var/log/app/tasks-{instance}.log"
 //! pid 4711
-//! own 65024 1311768
-//! own 65024 1311770
+//! own 65024 1311768 1767268800123456789
+//! own 65024 1311770 1767268912987654321
 //! ```
 //!
-//! A file is this log's own if its device and inode are listed: only such a file is ever renamed, compressed or
-//! removed. Each is listed when it is opened, before anything is renamed. A list that is lost, or a file that is not on it,
-//! makes a backup somebody else's: it stays, and its number is left out.
+//! A file is this log's own if its device, its inode and the time at which it was made are listed: only such a file is ever renamed, compressed or
+//! removed. Nothing is renamed before it is on the list. A list that is lost, or a file that is not on it, makes a backup
+//! somebody else's: it stays, and its number is left out.
 //!
 //! Where the folder can't be written, the log file itself is locked. It can't be rotated there either.
 
 use std::{
     collections::HashSet,
     ffi::OsString,
-    fmt::Write as _,
     io::{self, ErrorKind},
     path::{Path, PathBuf},
     process,
 };
 
-use crate::file::{AppendFile, FileId, FileSystem};
+use crate::file::{AppendFile, FileId, FileSystem, Opened};
 
 const HEADER: &str = "tracing-tasklog 1";
 
-/// A list longer than this is written anew at the next start.
-const COMPACT_AT: usize = 64 * 1024;
+/// What ends a line of which a crash has left a part: the half of a number would be another file's.
+const TORN: &[u8] = b" torn\n";
+
+/// A list of more bytes than this is written anew at the next start.
+const COMPACT_AT: u64 = 64 * 1024;
 
 /// The lock of a log, while it is held, and the files that are its own.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub(super) struct Family {
     /// Whether the lock file was made for this claim.
     is_new: bool,
     own: HashSet<FileId>,
+    /// What the list still lacks.
+    unwritten: Vec<u8>,
 }
 
 /// What became of the attempt to have a path.
@@ -54,28 +58,40 @@ impl Family {
     /// Takes the lock of the log at `path`, which belongs to the family `name`.
     pub(super) fn claim(files: &dyn FileSystem, path: &Path, name: &str) -> io::Result<Claim> {
         let lock_path = lock_path(path);
-        if files.find(&lock_path)?.is_some_and(|found| !found.is_file) {
-            return Err(io::Error::new(ErrorKind::InvalidInput, format!("{lock_path:?} is no regular file")));
-        }
-        let mut lock = match files.open(&lock_path, None) {
-            Ok(opened) => opened,
-            Err(error)
-                if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
-            {
-                return Ok(Claim::Held(Family { list: None, is_new: false, own: HashSet::new() }));
+        loop {
+            let Some(lock) = open_lock(files, &lock_path)? else {
+                return Ok(Claim::Held(Family::new(None, false)));
+            };
+            let (id, len, is_torn) = (lock.id, lock.len, lock.is_torn);
+            let known = List::read(files, &lock_path);
+            let mut family = Family { own: known.own, ..Family::new(Some(lock.file), len == 0) };
+            match family.lock(files, &lock_path, id) {
+                Ok(Lock::Held) => {}
+                Ok(Lock::InUse) => return Ok(Claim::InUse(known.pid)),
+                Ok(Lock::Gone) => continue,
+                Err(error) => return Err(family.give_up(files, path, error)),
             }
-            Err(error) => return Err(error),
-        };
-        let known = List::read(files, &lock_path);
-        if !lock.file.try_lock()? {
-            return Ok(Claim::InUse(known.pid));
+            return match family.begin(files, path, name, len, is_torn) {
+                Ok(()) => Ok(Claim::Held(family)),
+                Err(error) => Err(family.give_up(files, path, error)),
+            };
         }
-        let mut family = Family { list: Some(lock.file), is_new: lock.len == 0, own: known.own };
-        family.begin(files, path, name, lock.len, lock.is_torn)?;
-        Ok(Claim::Held(family))
     }
 
-    /// Writes what every list begins with, or, in one that is there, that this process has it now.
+    /// Locks the list, which is the file `id` as long as no other process has pruned it.
+    fn lock(&mut self, files: &dyn FileSystem, lock_path: &Path, id: FileId) -> io::Result<Lock> {
+        if !self.list.as_mut().map_or(Ok(true), |list| list.try_lock())? {
+            return Ok(Lock::InUse);
+        }
+        let is_there = files.find(lock_path)?.is_some_and(|found| found.id == id);
+        Ok(if is_there { Lock::Held } else { Lock::Gone })
+    }
+
+    fn new(list: Option<Box<dyn AppendFile>>, is_new: bool) -> Self {
+        Family { list, is_new, own: HashSet::new(), unwritten: Vec::new() }
+    }
+
+    /// Notes what every list begins with, or, in one that is there, that this process has it now.
     fn begin(
         &mut self,
         files: &dyn FileSystem,
@@ -84,23 +100,23 @@ impl Family {
         len: u64,
         is_torn: bool,
     ) -> io::Result<()> {
-        let mut text = String::new();
-        if is_torn {
-            text.push('\n');
+        let is_long = len > COMPACT_AT;
+        if len == 0 || is_long {
+            self.unwritten = format!("{HEADER}\nfamily {name:?}\n").into_bytes();
+        } else if is_torn {
+            self.unwritten.extend_from_slice(TORN);
         }
-        if len == 0 || len > COMPACT_AT as u64 {
-            let _ = write!(text, "{HEADER}\nfamily {name:?}\n"); // a String takes any text
+        if is_long {
+            self.forget_what_is_gone(files, path)?;
+            self.own.iter().for_each(|id| self.unwritten.extend_from_slice(own_line(*id).as_bytes()));
+            self.list.as_mut().map_or(Ok(()), |list| list.clear())?;
         }
-        if len > COMPACT_AT as u64 {
-            self.keep_what_is_there(files, path)?;
-            self.own.iter().for_each(|id| text.push_str(&own_line(*id)));
-        }
-        let _ = writeln!(text, "pid {}", process::id()); // a String takes any text
-        self.append(&text)
+        self.unwritten.extend_from_slice(format!("pid {}\n", process::id()).as_bytes());
+        Ok(())
     }
 
     /// Forgets files that are gone.
-    fn keep_what_is_there(&mut self, files: &dyn FileSystem, path: &Path) -> io::Result<()> {
+    fn forget_what_is_gone(&mut self, files: &dyn FileSystem, path: &Path) -> io::Result<()> {
         let mut there = HashSet::new();
         for name in files.list(path.parent().unwrap_or(path))? {
             there.extend(files.find(&name)?.map(|found| found.id));
@@ -109,12 +125,13 @@ impl Family {
         Ok(())
     }
 
-    /// Gives the claim up, and leaves no trace of one that was the first.
-    pub(super) fn give_up(self, files: &dyn FileSystem, path: &Path) {
+    /// Gives the claim up because of an error, and leaves no trace of one that was the first. Returns the error.
+    pub(super) fn give_up<E>(self, files: &dyn FileSystem, path: &Path, error: E) -> E {
         if self.is_new {
-            // It is a trace that was to be removed, in a build that fails for another reason already.
+            // It is a trace that was to be removed; what is told is the error.
             let _ = files.remove(&lock_path(path));
         }
+        error
     }
 
     /// Returns whether the lock is on a file of its own, not on the log.
@@ -127,18 +144,20 @@ impl Family {
         self.own.contains(&id)
     }
 
-    /// Lists a file as this log's own. An error leaves it so for this process only.
-    pub(super) fn add(&mut self, id: FileId) -> io::Result<()> {
-        if self.own.insert(id) { self.append(&own_line(id)) } else { Ok(()) }
+    /// Notes a file as this log's own. [`Family::write`] puts it on the list.
+    pub(super) fn add(&mut self, id: FileId) {
+        if self.own.insert(id) {
+            self.unwritten.extend_from_slice(own_line(id).as_bytes());
+        }
     }
 
-    fn append(&mut self, text: &str) -> io::Result<()> {
+    /// Writes what the list lacks. What can't be written stays for the next time.
+    pub(super) fn write(&mut self) -> io::Result<()> {
         let Some(list) = &mut self.list else { return Ok(()) };
-        let mut rest = text.as_bytes();
-        while !rest.is_empty() {
-            match list.append(rest) {
+        while !self.unwritten.is_empty() {
+            match list.append(&self.unwritten) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(taken) => rest = &rest[taken..],
+                Ok(taken) => drop(self.unwritten.drain(..taken)),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -147,8 +166,29 @@ impl Family {
     }
 }
 
+/// What became of the attempt to lock a file.
+enum Lock {
+    Held,
+    InUse,
+    /// It is not there any more.
+    Gone,
+}
+
+/// Opens a lock file; `None` where it can't be made.
+fn open_lock(files: &dyn FileSystem, lock: &Path) -> io::Result<Option<Opened>> {
+    if files.find(lock)?.is_some_and(|found| !found.is_file) {
+        return Err(io::Error::new(ErrorKind::InvalidInput, format!("{lock:?} is no regular file")));
+    }
+    match files.open(lock, None) {
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            Ok(None)
+        }
+        opened => opened.map(Some),
+    }
+}
+
 fn own_line(id: FileId) -> String {
-    format!("own {} {}\n", id.device, id.inode)
+    format!("own {} {} {}\n", id.device, id.inode, id.born)
 }
 
 /// Returns the path of a log's lock: `.tasks.log.lock` beside `tasks.log`.
@@ -199,8 +239,9 @@ impl List {
 }
 
 fn parse_id(text: &str) -> Option<FileId> {
-    let (device, inode) = text.split_once(' ')?;
-    Some(FileId { device: device.parse().ok()?, inode: inode.parse().ok()? })
+    let mut numbers = text.split(' ').map(|number| number.parse().ok());
+    let id = FileId { device: numbers.next()??, inode: numbers.next()??, born: numbers.next()?? };
+    numbers.next().is_none().then_some(id)
 }
 
 /// Removes the files of instances of the family `name` that are dead, but for the newest: so that with this one, `keep`

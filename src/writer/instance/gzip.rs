@@ -147,7 +147,8 @@ fn compress_one(shared: &Shared, mut backup: Reading) -> io::Result<()> {
         let mut state = shared.state();
         remove_temporary(shared, &state)?;
         let copy = shared.files.create_new(&temporary, backup.mode)?;
-        state.family.add(copy.id)?;
+        state.family.add(copy.id);
+        state.family.write()?;
         copy.file
     };
     let mut encoder = flate2::write::GzEncoder::new(Copy(copy), flate2::Compression::default());

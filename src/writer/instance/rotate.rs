@@ -5,6 +5,7 @@
 //! Every file that is touched is on the log's list of its own files (see `family.rs`). Numbers at which something
 //! else lies, be it a directory or somebody's file, are left out; the others are the log's slots, the newest first.
 //!
+//! 0. What the list lacks is written: nothing that is not on it is renamed.
 //! 1. A fragment at the end of the live file is closed, so that every line of a backup is whole or marked.
 //! 2. Of a backup that lies there twice, because its compression was stopped at the last step, the compressed half is
 //!    removed: parted, the two would look like two backups.
@@ -38,6 +39,7 @@ impl Shared {
     /// Does the steps of a rotation, from the one that failed the last time.
     pub(super) fn try_rotate(&self, state: &mut State) -> io::Result<Opened> {
         if !state.is_renamed {
+            state.family.write()?;
             let live = self.files.find(&self.path)?;
             if live.is_some_and(|found| found.is_file && found.id == state.id) {
                 let first = self.make_room(state)?;
@@ -46,7 +48,10 @@ impl Shared {
             state.is_renamed = true;
         }
         let opened = self.open_live()?;
-        state.family.add(opened.id)?;
+        state.family.add(opened.id);
+        if state.family.write().is_err() {
+            state.tail.stats.errors += 1; // the next rotation begins with it, and tells if it fails again
+        }
         Ok(opened)
     }
 

@@ -90,11 +90,7 @@ impl Shared {
     }
 
     fn counted<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let missed = self.missed.swap(0, Ordering::Relaxed); // statistics only
-        if missed > 0 {
-            state.tail.stats.accepted_lines += missed;
-            state.tail.lose(missed, &io::Error::from(ErrorKind::ResourceBusy));
-        }
+        state.tail.count_missed(&self.missed);
         state
     }
 

@@ -1,0 +1,91 @@
+//! Single steps of a rotation that fail, and fragments.
+
+use std::time::Duration;
+
+use super::{super::shared::RETRY_AFTER, *};
+use crate::clock;
+
+/// The number of the first call of this name in a healthy life of a few lines.
+fn first_call(name: &str) -> u64 {
+    let (dir, files) = (Dir::new(), FaultyFileSystem::healthy());
+    let file = on(&files, builder(&dir, 3)).expect("nothing fails");
+    let built = files.calls().len();
+    (1..=5).for_each(|n| write(&file, line(n)));
+    let at = files.calls()[built..].iter().position(|call| *call == name).expect("it is called");
+    (built + at + 1) as u64
+}
+
+#[test]
+fn a_failed_rotation_is_tried_again_after_a_second_and_not_before() {
+    let (dir, files) = (Dir::new(), FaultyFileSystem::new(first_call("rename"), 1, Fault::Os(EACCES)));
+    let file = on(&files, builder(&dir, 3)).expect("the file can be opened");
+    (1..=3).for_each(|n| write(&file, line(n)));
+    let before = clock::instant();
+    write(&file, line(4));
+    let after = clock::instant();
+    assert_eq!(
+        (files.calls()[files.calls().len() - 2..].to_vec(), files.fired()),
+        (vec!["rename", "append"], 1)
+    );
+    let retry_at = file.handle.shared.state().retry_at.expect("a retry is due");
+    assert!((before + RETRY_AFTER..=after + RETRY_AFTER).contains(&retry_at));
+    file.handle.shared.state().retry_at = Some(after + Duration::from_secs(3600));
+    let calls = files.calls().len();
+    write(&file, line(5));
+    assert_eq!(
+        (&files.calls()[calls..], file.stats().rotations),
+        (&["append"][..], 0),
+        "a line and no rename"
+    );
+    assert_eq!(dir.lines("tasks.log").len(), 5, "the file grows beyond its limit meanwhile");
+    file.handle.shared.state().retry_at = Some(clock::instant());
+    write(&file, line(6));
+    assert_eq!(file.stats().rotations, 1);
+    assert_eq!((dir.lines("tasks.log.1").len(), dir.lines("tasks.log").len()), (5, 1));
+}
+
+#[test]
+fn while_no_new_file_can_be_opened_lines_go_to_the_renamed_one() {
+    let (dir, files) = (Dir::new(), FaultyFileSystem::new(first_call("open"), 1, Fault::Os(EMFILE)));
+    let file = on(&files, builder(&dir, 3)).expect("the file can be opened");
+    (1..=5).for_each(|n| write(&file, line(n)));
+    assert_eq!(dir.names(), ["tasks.log.1"]);
+    assert_eq!(dir.lines("tasks.log.1").len(), 5);
+    a_second_passes(&file);
+    write(&file, line(6));
+    assert_eq!(dir.names(), ["tasks.log", "tasks.log.1"], "nothing is renamed twice");
+    assert_eq!(found_and_missing(&dir, 6, "all six"), (6, 0));
+}
+
+#[test]
+fn a_fragment_is_closed_before_its_file_becomes_a_backup() {
+    let dir = Dir::new();
+    dir.write("tasks.log", line(1) + &line(2) + &line(3)[..20]);
+    let file = builder(&dir, 3).build().expect("the file can be opened");
+    write(&file, line(4));
+    assert_eq!(dir.read("tasks.log.1"), line(1) + &line(2) + &line(3)[..20] + "\u{18}\n");
+    assert_eq!(dir.read("tasks.log"), line(4));
+    let stats = file.stats();
+    assert_eq!((stats.accepted_lines, stats.written_lines, stats.rotations), (1, 1, 1));
+}
+
+#[test]
+fn closing_a_fragment_counts_for_the_limit() {
+    let dir = Dir::new();
+    let room = MAX_BYTES as usize - line(1).len();
+    dir.write("tasks.log", &"fragment ".repeat(20)[..room]);
+    let file = builder(&dir, 3).build().expect("the file can be opened");
+    write(&file, line(1));
+    assert_eq!(dir.read("tasks.log"), line(1), "with CAN LF it would have been two bytes too many");
+}
+
+#[test]
+fn a_live_file_that_was_deleted_comes_back_with_the_next_rotation() {
+    let dir = Dir::new();
+    let file = builder(&dir, 3).build().expect("the file can be opened");
+    (1..=3).for_each(|n| write(&file, line(n)));
+    fs::remove_file(dir.path("tasks.log")).expect("it is there");
+    write(&file, line(4));
+    assert_eq!(dir.read("tasks.log"), line(4));
+    assert_eq!(file.stats().errors, 0);
+}

@@ -1,0 +1,158 @@
+//! Standard output as a writer: whole lines beside whatever else the program prints there.
+//!
+//! The lock of `io::stdout` is taken first and the counters' second, by every thread, because a program may log while
+//! it holds the former. On Unix lines go past the buffer of `io::stdout`, so that it is known how many bytes were taken,
+//! and so that a line that the program has begun to print, and not ended yet, isn't torn; and at the end of the process
+//! the lock of `io::stdout`, which can't be tried, is not waited for: its holder may never run again.
+
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use super::{Gather, Stats, TakeLines, lines, tail::Tail};
+use crate::{
+    Error,
+    error::{Trouble, report},
+    handoff, sys,
+};
+
+/// How long a standard output that doesn't block is left alone when it is full.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Standard output. Clones share the account.
+#[derive(Default)]
+pub(super) struct Stdout {
+    tail: Arc<Mutex<Tail>>,
+    /// Lines that could not even be counted in the account, because the process was ending and another thread had it.
+    missed: Arc<AtomicU64>,
+    /// What was written to this very clone, as an `io::Write`, without LF.
+    gather: Gather,
+}
+
+impl Stdout {
+    pub(super) fn stats(&self) -> Stats {
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.count_missed(&self.missed);
+        tail.stats
+    }
+
+    /// Locks standard output, then the account; while the process ends, only the account, and within a limit.
+    fn print(&self, lines: &[u8], was_cut: bool) -> io::Result<()> {
+        let count = lines::count(lines);
+        let is_exiting = sys::is_exiting();
+        let _turn = (!is_exiting).then(|| io::stdout().lock());
+        let locked = if is_exiting {
+            sys::lock_at_exit(&self.tail)
+        } else {
+            Some(self.tail.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        let Some(mut tail) = locked else {
+            self.missed.fetch_add(count, Ordering::Relaxed); // statistics only
+            return Err(ErrorKind::ResourceBusy.into());
+        };
+        tail.count_missed(&self.missed);
+        tail.stats.accepted_lines += count;
+        tail.stats.cut_lines += u64::from(was_cut);
+        tail.append(lines, &mut append_patiently).1
+    }
+}
+
+/// Hands bytes over. A standard output that doesn't block and is full is waited for: whoever reads is slow, which is no
+/// failure.
+fn append_patiently(bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match append(bytes) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock && may_wait() => thread::sleep(PAUSE),
+            result => return result,
+        }
+    }
+}
+
+/// Returns whether there is time left to wait for a reader: always, until the process ends.
+fn may_wait() -> bool {
+    !sys::is_exiting() || !sys::exit_patience().is_zero()
+}
+
+/// Hands bytes over to the operating system. Returns how many it took.
+#[cfg(unix)]
+fn append(bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::io::write(io::stdout(), bytes)?)
+}
+
+/// Hands bytes over to the operating system. Returns how many it took.
+#[cfg(not(unix))]
+fn append(bytes: &[u8]) -> io::Result<usize> {
+    use io::Write as _;
+
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()?;
+    Ok(bytes.len())
+}
+
+/// Returns when what was written is on the disk, if standard output is a file.
+#[cfg(unix)]
+pub(super) fn sync() -> Result<(), Error> {
+    use rustix::io::Errno;
+    use std::path::Path;
+
+    match rustix::fs::fsync(io::stdout()) {
+        Ok(()) | Err(Errno::INVAL | Errno::NOTSUP | Errno::ROFS) => Ok(()), // a pipe, a terminal, a device
+        Err(error) => Err(Error::io("synchronize with the disk", Path::new("stdout"), error.into())),
+    }
+}
+
+/// Can't do more than the writing did.
+#[cfg(not(unix))]
+pub(super) fn sync() -> Result<(), Error> {
+    Ok(())
+}
+
+impl TakeLines for Stdout {
+    fn take_lines(&self, lines: &[u8]) {
+        let was_cut = handoff::take();
+        if let Err(error) = self.print(lines, was_cut) {
+            report(Trouble::Write, format_args!("lines are lost, stdout could not be written: {error}"));
+        }
+    }
+}
+
+/// Writing never fails: what becomes of a line is in the [`Stats`].
+impl io::Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut gather = std::mem::take(&mut self.gather);
+        gather.write(bytes, self);
+        self.gather = gather;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(()) // every whole line is with the operating system already
+    }
+}
+
+impl Drop for Stdout {
+    fn drop(&mut self) {
+        let mut gather = std::mem::take(&mut self.gather);
+        gather.finish(self);
+    }
+}
+
+impl Clone for Stdout {
+    fn clone(&self) -> Self {
+        Stdout { tail: Arc::clone(&self.tail), missed: Arc::clone(&self.missed), gather: Gather::default() }
+    }
+}
+
+impl fmt::Debug for Stdout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stdout").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,189 @@
+//! `TaskWriter`: any of the crate's writers, chosen by a text from configuration.
+
+use std::{io, path::Path};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::{
+    InstanceFile, LineWriter, Stats, TakeLines,
+    stdout::{self, Stdout},
+};
+use crate::Error;
+
+/// What can be written before the colon, or alone.
+const EXPECTED: &str = "expected instance:PATH, a bare PATH, which means the same, or stdout";
+
+/// Any of the writers of this crate, chosen at run time: by [`open`](TaskWriter::open), or by `From`.
+///
+/// It promises [what every writer does](crate::writer), standard output included: a line that can't be written, to
+/// a pipe that nobody reads any more, say, is counted, and neither an error nor a panic. Clones share the counters,
+/// and the file.
+///
+/// # Examples
+///
+/// ```
+/// use tracing_subscriber::prelude::*;
+/// use tracing_tasklog::{TaskLayer, writer::TaskWriter};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # std::env::set_current_dir(&dir)?;
+/// let spec = std::env::var("LOG_TO").unwrap_or_else(|_| "instance:logs/tasks-{instance}.log".to_owned());
+/// let writer = TaskWriter::open(&spec)?;
+/// tracing_subscriber::registry().with(TaskLayer::new(writer.clone())).init();
+///
+/// tracing::info!("hello");
+/// assert_eq!(writer.stats().written_lines, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TaskWriter(Chosen);
+
+#[derive(Clone, Debug)]
+enum Chosen {
+    Instance(InstanceFile),
+    Stdout(Stdout),
+}
+
+impl TaskWriter {
+    /// Opens the writer that `spec` asks for.
+    ///
+    /// | spec | writer |
+    /// |---|---|
+    /// | `instance:logs/tasks-{instance}.log` | an [`InstanceFile`] with every option at its default; the path may have [placeholders](InstanceFile::builder) |
+    /// | `logs/tasks-{instance}.log` | the same: a bare path |
+    /// | `stdout` | standard output, for containers: whole lines, each written before the log call returns |
+    ///
+    /// What looks like a kind of writer, two ASCII letters or more, `+` among them, before the first colon, is
+    /// taken for one. Put `instance:` before a path that looks so; `C:\logs\tasks.log` doesn't.
+    ///
+    /// On Unix a line goes past the buffer of `io::stdout`: a line that the program has begun to print, and not
+    /// ended or flushed yet, follows it. A standard output that was closed before the program began is the null
+    /// device for every Rust program, and what is written there counts as written.
+    ///
+    /// # Errors
+    ///
+    /// - The spec is empty, or has nothing after `instance:`.
+    /// - It asks for a writer that isn't there: `watched:`, `queue:` and `queued+…:` are names of later versions. A
+    ///   bare `stderr` or `STDOUT`, which nobody means as the name of a file, is refused too.
+    /// - The file can't be opened: see [`build`](super::InstanceFileBuilder::build).
+    ///
+    /// ```
+    /// use tracing_tasklog::writer::TaskWriter;
+    ///
+    /// let error = TaskWriter::open("syslog:local0").unwrap_err();
+    /// assert!(error.to_string().starts_with("\"syslog:local0\" asks for \"syslog\", which is no writer: "));
+    /// ```
+    pub fn open(spec: &str) -> Result<TaskWriter, Error> {
+        if spec.trim().is_empty() {
+            return Err(Error::invalid(format!("the writer {spec:?} is empty: {EXPECTED}")));
+        }
+        match split(spec) {
+            (None, "stdout") => Ok(TaskWriter(Chosen::Stdout(Stdout::default()))),
+            (None, word) if ["stdout", "stderr"].iter().any(|name| word.eq_ignore_ascii_case(name)) => {
+                Err(unknown(spec, word))
+            }
+            (Some(kind), _) | (None, kind @ "queued+stdout") if is_of_a_later_version(kind) => {
+                Err(Error::invalid(format!(
+                    "{spec:?} asks for \"{kind}\", which this version doesn't have yet: {EXPECTED}"
+                )))
+            }
+            (Some("instance"), "") => {
+                Err(Error::invalid(format!("{spec:?} has no path after the colon: {EXPECTED}")))
+            }
+            (None | Some("instance"), path) => InstanceFile::builder(path).build().map(TaskWriter::from),
+            (Some(kind), _) => Err(unknown(spec, kind)),
+        }
+    }
+
+    /// Returns the counters as they are now: one snapshot.
+    pub fn stats(&self) -> Stats {
+        match &self.0 {
+            Chosen::Instance(file) => file.stats(),
+            Chosen::Stdout(stdout) => stdout.stats(),
+        }
+    }
+
+    /// Returns the path of the live file, if the writer has one: from the root on, placeholders replaced.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.0 {
+            Chosen::Instance(file) => Some(file.path()),
+            Chosen::Stdout(_) => None,
+        }
+    }
+
+    /// Returns when every line written so far is on the disk: [`InstanceFile::sync`]. A standard output that is a pipe
+    /// or a terminal has no disk to wait for.
+    ///
+    /// # Errors
+    ///
+    /// A file can't be synchronized, with fsync(2)'s error as the source.
+    pub fn sync(&self) -> Result<(), Error> {
+        match &self.0 {
+            Chosen::Instance(file) => file.sync(),
+            Chosen::Stdout(_) => stdout::sync(),
+        }
+    }
+
+    fn lines(&self) -> &dyn TakeLines {
+        match &self.0 {
+            Chosen::Instance(file) => file,
+            Chosen::Stdout(stdout) => stdout,
+        }
+    }
+
+    fn bytes(&mut self) -> &mut dyn io::Write {
+        match &mut self.0 {
+            Chosen::Instance(file) => file,
+            Chosen::Stdout(stdout) => stdout,
+        }
+    }
+}
+
+/// Splits off what looks like a kind of writer.
+fn split(spec: &str) -> (Option<&str>, &str) {
+    let is_kind = |text: &str| {
+        text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'+')
+            && text.bytes().filter(u8::is_ascii_alphabetic).count() >= 2
+    };
+    match spec.split_once(':') {
+        Some((kind, rest)) if is_kind(kind) => (Some(kind), rest),
+        _ => (None, spec),
+    }
+}
+
+fn is_of_a_later_version(kind: &str) -> bool {
+    ["watched", "queue", "queued+instance", "queued+watched", "queued+stdout"].contains(&kind)
+}
+
+fn unknown(spec: &str, kind: &str) -> Error {
+    Error::invalid(format!(
+        "{spec:?} asks for \"{kind}\", which is no writer: {EXPECTED}; \
+         if it is the path of a file, write \"instance:\" before it"
+    ))
+}
+
+impl From<InstanceFile> for TaskWriter {
+    fn from(file: InstanceFile) -> Self {
+        TaskWriter(Chosen::Instance(file))
+    }
+}
+
+impl<'a> MakeWriter<'a> for TaskWriter {
+    type Writer = LineWriter<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        LineWriter::new(self.lines())
+    }
+}
+
+/// Writing never fails: what becomes of a line is in the [`Stats`]. A line without LF waits for it in this clone, and
+/// is completed when the clone is dropped.
+impl io::Write for TaskWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.bytes().flush()
+    }
+}
