@@ -53,8 +53,13 @@ impl FaultyFileSystem {
 
     /// Lets the next calls fail, `times` in all.
     pub(crate) fn fail_next(&self, times: u64, fault: Fault) {
+        self.fail_after(0, times, fault);
+    }
+
+    /// Lets calls fail after so many that don't, `times` in all.
+    pub(crate) fn fail_after(&self, calls: u64, times: u64, fault: Fault) {
         let mut plan = self.plan();
-        (plan.from, plan.times, plan.fault) = (plan.calls.len() as u64 + 1, times, fault);
+        (plan.from, plan.times, plan.fault) = (plan.calls.len() as u64 + 1 + calls, times, fault);
     }
 
     /// Has somebody else do something right before the next call of this name.

@@ -6,9 +6,12 @@ use super::*;
 use crate::file::faulty::{Fault, FaultyFileSystem};
 
 mod kill;
+mod meanwhile;
+mod outages;
 mod steps;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
+mod synced;
 
 use support::{
     dir::Dir,
