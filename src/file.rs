@@ -21,12 +21,12 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
     fn open(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened>;
 
     /// Makes a new file, with exactly `mode` if there is one; an error if something has the name.
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened>;
 
     /// Opens a file for reading.
-    #[cfg(feature = "gzip")]
-    fn open_read(&self, path: &Path) -> io::Result<(FileId, Box<dyn io::Read>)>;
+    #[cfg(all(feature = "gzip", unix))]
+    fn open_read(&self, path: &Path) -> io::Result<Reading>;
 
     /// Returns the content of a file, up to 16 MiB.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
@@ -93,6 +93,15 @@ pub(crate) struct Opened {
     pub(crate) is_torn: bool,
 }
 
+/// A file that is open for reading.
+#[cfg(all(feature = "gzip", unix))]
+pub(crate) struct Reading {
+    pub(crate) id: FileId,
+    /// `None` where files have no such thing.
+    pub(crate) mode: Option<u32>,
+    pub(crate) content: Box<dyn io::Read>,
+}
+
 /// The operating system's files.
 #[derive(Debug)]
 pub(crate) struct RealFileSystem;
@@ -118,7 +127,7 @@ impl FileSystem for RealFileSystem {
         opened(file, mode)
     }
 
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
         let mut options = OpenOptions::new();
         options.append(true).create_new(true);
@@ -126,10 +135,11 @@ impl FileSystem for RealFileSystem {
         opened(options.open(path)?, mode)
     }
 
-    #[cfg(feature = "gzip")]
-    fn open_read(&self, path: &Path) -> io::Result<(FileId, Box<dyn io::Read>)> {
+    #[cfg(all(feature = "gzip", unix))]
+    fn open_read(&self, path: &Path) -> io::Result<Reading> {
         let file = File::open(path)?;
-        Ok((id_of(&file.metadata()?), Box::new(file)))
+        let meta = file.metadata()?;
+        Ok(Reading { id: id_of(&meta), mode: mode_of(&meta), content: Box::new(file) })
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -282,6 +292,18 @@ fn restrict(options: &mut OpenOptions, mode: Option<u32>) {
     if let Some(mode) = mode {
         options.mode(mode);
     }
+}
+
+#[cfg(all(unix, feature = "gzip"))]
+fn mode_of(meta: &fs::Metadata) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    Some(meta.permissions().mode() & 0o7777)
+}
+
+#[cfg(all(not(unix), feature = "gzip"))]
+fn mode_of(_meta: &fs::Metadata) -> Option<u32> {
+    None
 }
 
 /// What open(2) made of the mode is what the umask left of it.

@@ -193,9 +193,18 @@ fn own_line(id: FileId) -> String {
 
 /// Returns the path of a log's lock: `.tasks.log.lock` beside `tasks.log`.
 fn lock_path(path: &Path) -> PathBuf {
+    hidden(path, ".lock")
+}
+
+/// Returns where a backup is compressed: `.tasks.log.gz.tmp` beside `tasks.log`.
+pub(super) fn temporary_path(path: &Path) -> PathBuf {
+    hidden(path, ".gz.tmp")
+}
+
+fn hidden(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(".lock");
+    name.push(suffix);
     path.with_file_name(name)
 }
 
@@ -277,12 +286,14 @@ fn hold(files: &dyn FileSystem, lock: &Path) -> io::Result<Option<Box<dyn Append
     Ok((is_held && is_same).then_some(opened.file))
 }
 
-/// Removes the log and what has its name and a suffix, as far as it is on the list.
+/// Removes the log, what has its name and a suffix, and a copy that it was compressing, as far as it is on the list.
 fn remove_all(files: &dyn FileSystem, log: &Path, own: &HashSet<FileId>) -> io::Result<()> {
     let name = log.as_os_str().as_encoded_bytes();
+    let temporary = temporary_path(log);
     for path in files.list(log.parent().unwrap_or(log))? {
         let rest = path.as_os_str().as_encoded_bytes().strip_prefix(name);
-        let is_of_log = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."));
+        let is_of_log =
+            path == temporary || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."));
         if is_of_log && files.find(&path)?.is_some_and(|found| found.is_file && own.contains(&found.id)) {
             files.remove(&path)?;
         }

@@ -13,13 +13,14 @@ use std::{
 };
 
 use super::{
+    family::temporary_path,
     rotate::GZ,
     shared::{Shared, State},
 };
 use crate::{
     Error,
     error::Trouble,
-    file::{AppendFile, FileId},
+    file::{AppendFile, FileId, Reading},
     sys,
 };
 
@@ -41,8 +42,9 @@ pub(super) struct Signal {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Order {
-    #[default]
     Wait,
+    /// So it begins: with what an earlier process has left.
+    #[default]
     Compress,
     /// Compress what is left, then end.
     End,
@@ -68,7 +70,7 @@ impl Signal {
         while *order == Order::Wait {
             order = self.given.wait(order).unwrap_or_else(PoisonError::into_inner);
         }
-        if *order == Order::End { Order::End } else { std::mem::take(&mut *order) }
+        if *order == Order::End { Order::End } else { std::mem::replace(&mut *order, Order::Wait) }
     }
 }
 
@@ -93,11 +95,12 @@ impl Compressor {
 /// Waits until the backups that there are are compressed.
 impl Drop for Compressor {
     fn drop(&mut self) {
-        self.signal.give(Order::End);
-        if self.forks != sys::forks() || sys::is_exiting() {
-            return;
+        if self.forks != sys::forks() {
+            return; // nobody is there, and a thread of the parent may have had the lock of the signal for ever
         }
-        if let Some(thread) = self.thread.take() {
+        self.signal.give(Order::End);
+        let waits = |thread: &JoinHandle<()>| thread.thread().id() != thread::current().id(); // it may be in the error hook
+        if let Some(thread) = self.thread.take().filter(waits).filter(|_| !sys::is_exiting()) {
             // The thread tells its troubles itself; if it panicked, it has printed why.
             let _ = thread.join();
         }
@@ -107,8 +110,9 @@ impl Drop for Compressor {
 /// Compresses every plain backup, the oldest first. Trouble ends it until the next rotation.
 fn compress_all(shared: &Shared) {
     let compress = || {
-        while let Some((path, id)) = next_backup(shared)? {
-            compress_one(shared, &path, id)?;
+        remove_temporary(shared, &shared.state())?;
+        while let Some(backup) = next_backup(shared)? {
+            compress_one(shared, backup)?;
         }
         Ok(())
     };
@@ -119,9 +123,9 @@ fn compress_all(shared: &Shared) {
     }
 }
 
-/// Returns the oldest plain backup that no line is written to any more. Of a pair that a crash has left, the compressed
+/// Opens the oldest plain backup that no line is written to any more. Of a pair that a crash has left, the compressed
 /// half goes first.
-fn next_backup(shared: &Shared) -> io::Result<Option<(PathBuf, FileId)>> {
+fn next_backup(shared: &Shared) -> io::Result<Option<Reading>> {
     let state = shared.state();
     for slot in shared.slots(&state)?.iter().rev() {
         let [plain, compressed @ ..] = slot.backups.as_slice() else { continue };
@@ -129,33 +133,29 @@ fn next_backup(shared: &Shared) -> io::Result<Option<(PathBuf, FileId)>> {
             continue;
         }
         compressed.iter().try_for_each(|path| shared.files.remove(path))?;
-        let id = shared.files.find(plain)?.map(|found| found.id).filter(|id| *id != state.id);
-        if let Some(id) = id {
-            return Ok(Some((plain.clone(), id)));
+        let backup = shared.files.open_read(plain)?; // with the lock: at any other time it may get another name
+        if backup.id != state.id {
+            return Ok(Some(backup));
         }
     }
     Ok(None)
 }
 
-fn compress_one(shared: &Shared, path: &Path, id: FileId) -> io::Result<()> {
+fn compress_one(shared: &Shared, mut backup: Reading) -> io::Result<()> {
     let temporary = temporary_path(&shared.path);
     let copy = {
         let mut state = shared.state();
         remove_temporary(shared, &state)?;
-        let copy = shared.files.create_new(&temporary, shared.mode)?;
+        let copy = shared.files.create_new(&temporary, backup.mode)?;
         state.family.add(copy.id);
         state.family.write()?;
         copy.file
     };
-    let (from, mut content) = shared.files.open_read(path)?;
-    if from != id {
-        return Ok(()); // renumbered meanwhile: it is found again
-    }
     let mut encoder = flate2::write::GzEncoder::new(Copy(copy), flate2::Compression::default());
-    io::copy(&mut content, &mut encoder)?;
+    io::copy(&mut backup.content, &mut encoder)?;
     encoder.finish()?.0.sync()?;
     let state = shared.state();
-    match place_of(shared, &state, id)? {
+    match place_of(shared, &state, backup.id)? {
         Some(now) => {
             let mut compressed = now.clone().into_os_string();
             compressed.push(GZ);
@@ -176,6 +176,7 @@ fn place_of(shared: &Shared, state: &State, id: FileId) -> io::Result<Option<Pat
     Ok(None)
 }
 
+/// Removes the copy that was begun, by an earlier process or in vain.
 fn remove_temporary(shared: &Shared, state: &State) -> io::Result<()> {
     let temporary = temporary_path(&shared.path);
     match shared.files.find(&temporary)? {
@@ -186,14 +187,6 @@ fn remove_temporary(shared: &Shared, state: &State) -> io::Result<()> {
 
 fn is_compressed(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().ends_with(GZ.as_bytes())
-}
-
-/// Returns `.tasks.log.gz.tmp` beside `tasks.log`.
-fn temporary_path(path: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(".gz.tmp");
-    path.with_file_name(name)
 }
 
 /// A file that is written from its beginning.

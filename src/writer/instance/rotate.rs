@@ -7,12 +7,14 @@
 //!
 //! 0. What the list lacks is written: nothing that is not on it is renamed.
 //! 1. A fragment at the end of the live file is closed, so that every line of a backup is whole or marked.
-//! 2. If all slots are taken, the backup in the oldest is removed: the only step that takes lines away.
-//! 3. Backups are renamed from the first free slot down: the third to the fourth, the second to the third, and so on.
+//! 2. Of a backup that lies there twice, because its compression was stopped at the last step, the compressed half is
+//!    removed: parted, the two would look like two backups.
+//! 3. If all slots are taken, the backup in the oldest is removed: the only step that takes lines away.
+//! 4. Backups are renamed from the first free slot down: the third to the fourth, the second to the third, and so on.
 //!    Stopped anywhere, this leaves a gap, and the next rotation begins at the gap.
-//! 4. The live file is renamed to the first slot, which is free by now. It stays open, so lines still have a place. If
+//! 5. The live file is renamed to the first slot, which is free by now. It stays open, so lines still have a place. If
 //!    the path leads to another file, because somebody has moved or removed ours, there is nothing to rename.
-//! 5. A new live file is opened and put on the list. Until that succeeds lines go to the old one.
+//! 6. A new live file is opened and put on the list. Until that succeeds lines go to the old one.
 //!
 //! No rename replaces anything: the kernel refuses a name that is taken, also one that was free a moment ago. A step that
 //! fails ends the rotation: the line is written to the file that is open, the size limit is exceeded, and a second
@@ -66,7 +68,11 @@ impl Shared {
 
     /// Frees the first slot. Returns its path.
     fn make_room(&self, state: &State) -> io::Result<PathBuf> {
-        let slots = self.slots(state)?;
+        let mut slots = self.slots(state)?;
+        for slot in &mut slots {
+            slot.backups.iter().skip(1).try_for_each(|compressed| self.files.remove(compressed))?;
+            slot.backups.truncate(1);
+        }
         let first_free = match slots.iter().position(|slot| slot.backups.is_empty()) {
             Some(free) => free,
             None => {
