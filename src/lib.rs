@@ -35,6 +35,7 @@
 //!   the common cases short, [`TaskContext`] and [`continue_span!`] carry a task into another process.
 //! - [`writer::InstanceFile`] is a file of this process that rotates by itself; [`writer::TaskWriter`] is it or
 //!   standard output, chosen at run time.
+//! - `writer::Rolling` adapts a `RollingFileAppender` of tracing-appender.
 //! - [`try_init`] puts all of it together in one call, from a text and `$TASKLOG_LEVEL`.
 //! - [`line::parse`] reads the lines back.
 //!
@@ -98,6 +99,8 @@
 //!
 //! # Crate features
 //!
+//! - **rolling** (default) has `writer::Rolling`, for those who have a `RollingFileAppender`. It costs the
+//!   `tracing-appender` crate with what it needs, 16 crates in all, `time` and `crossbeam-channel` among them.
 //! - **tracing-log** (default) shows records of the `log` crate with their own target, and has [`try_init`] take them.
 //!   It costs the `tracing-log` crate.
 //!
@@ -155,6 +158,6 @@ pub mod __private {
     pub use tracing;
 }
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "rolling"))] // which its examples use
 #[doc = include_str!("../README.md")]
 struct Readme;

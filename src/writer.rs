@@ -15,7 +15,7 @@
 //! * A line that can't be written is never an error for the one who logs. It is counted, and stderr is told, once in
 //!   10 s for each kind of trouble. [`Stats`] is the account: at rest `accepted = written + dropped + queued`.
 //! * A line is never glued to a fragment: what a short write or a crash has left without LF is closed with
-//!   CAN LF before the next line.
+//!   CAN LF before the next line. (What an earlier run left at the end of a file of `Rolling` can't be seen.)
 //! * `flush` returns when everything taken so far has been handed to the operating system.
 //!
 //! Each is a [`MakeWriter`](tracing_subscriber::fmt::MakeWriter), for [`TaskLayer`](crate::TaskLayer) and for
@@ -112,6 +112,6 @@ impl Drop for LineWriter<'_> {
 
 impl fmt::Debug for LineWriter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LineWriter").field("to", self.to).finish_non_exhaustive()
+        f.debug_struct("LineWriter").field("to", &self.to).finish_non_exhaustive()
     }
 }
