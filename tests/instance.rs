@@ -4,6 +4,9 @@
 mod family;
 #[path = "instance/foreign.rs"]
 mod foreign;
+#[cfg(unix)]
+#[path = "instance/four.rs"]
+mod four;
 #[path = "instance/limits.rs"]
 mod limits;
 #[path = "instance/lock.rs"]

@@ -63,15 +63,21 @@ impl Family {
                 return Ok(Claim::Held(Family::new(None, false)));
             };
             let (id, len, is_torn) = (lock.id, lock.len, lock.is_torn);
-            let known = List::read(files, &lock_path);
-            let mut family = Family { own: known.own, ..Family::new(Some(lock.file), len == 0) };
+            let mut family = Family::new(Some(lock.file), len == 0);
             match family.lock(files, &lock_path, id) {
                 Ok(Lock::Held) => {}
-                Ok(Lock::InUse) => return Ok(Claim::InUse(known.pid)),
+                Ok(Lock::InUse) => {
+                    return Ok(Claim::InUse(List::read(files, &lock_path).unwrap_or_default().pid));
+                }
                 Ok(Lock::Gone) => continue,
                 Err(error) => return Err(family.give_up(files, path, error)),
             }
-            return match family.begin(files, path, name, len, is_torn) {
+            // Read under the lock: another process may have written to it until now.
+            let begun = List::read(files, &lock_path).and_then(|list| {
+                family.own = list.own;
+                family.begin(files, path, name, len, is_torn)
+            });
+            return match begun {
                 Ok(()) => Ok(Claim::Held(family)),
                 Err(error) => Err(family.give_up(files, path, error)),
             };
@@ -217,14 +223,14 @@ struct List {
 }
 
 impl List {
-    /// Reads what can be read: of a list that is not ours, nothing.
-    fn read(files: &dyn FileSystem, path: &Path) -> Self {
-        let content = files.read(path).unwrap_or_default();
+    /// Reads what there is: of a list that is not ours, nothing.
+    fn read(files: &dyn FileSystem, path: &Path) -> io::Result<Self> {
+        let content = files.read(path)?;
         let content = String::from_utf8_lossy(&content);
         let mut lines = content.lines();
         let mut list = List::default();
         if lines.next() != Some(HEADER) {
-            return list;
+            return Ok(list);
         }
         for line in lines {
             match line.split_once(' ') {
@@ -234,7 +240,7 @@ impl List {
                 _ => {} // torn by a crash
             }
         }
-        list
+        Ok(list)
     }
 }
 
@@ -255,7 +261,7 @@ pub(super) fn prune(files: &dyn FileSystem, path: &Path, name: &str, keep: usize
     let mut alive = 0;
     for lock in files.list(folder)? {
         let Some(log) = log_of_lock(&lock).filter(|log| log != path) else { continue };
-        let list = List::read(files, &lock);
+        let list = List::read(files, &lock).unwrap_or_default(); // what can't be read can't be proved to be ours
         if list.family.as_ref() != Some(&family) {
             continue;
         }

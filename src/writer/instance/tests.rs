@@ -6,9 +6,12 @@ use super::*;
 use crate::file::faulty::{Fault, FaultyFileSystem};
 
 mod kill;
+mod meanwhile;
+mod outages;
 mod steps;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
+mod synced;
 
 use support::{
     dir::Dir,
@@ -18,14 +21,14 @@ use support::{
 /// Room for three of the lines.
 const MAX_BYTES: u64 = 110;
 
-/// Enough for seven rotations.
-const LINES: u64 = 24;
+/// Enough for five rotations.
+const LINES: u64 = 16;
 
 /// How many lines come after the trouble is over: enough for one more rotation.
 const LATER: u64 = 3;
 
 /// More than there will be.
-const BACKUPS: usize = 12;
+const BACKUPS: usize = 9;
 
 const EINTR: i32 = 4;
 const EIO: i32 = 5;
@@ -153,7 +156,7 @@ fn assert_tidy(dir: &Dir, stats: &Stats, context: &str) {
 fn sweep(fault: Fault) {
     for times in [1, 10] {
         let calls = (1..).take_while(|&from| survives(from, times, fault)).count();
-        assert!(calls > 200, "only {calls} calls failed: the sweep didn't see seven rotations");
+        assert!(calls > 100, "only {calls} calls failed: the sweep didn't see five rotations");
     }
 }
 
