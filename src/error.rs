@@ -41,6 +41,9 @@ enum Kind {
     InUse { path: PathBuf, pid: Option<u32> },
     /// A file system call that failed.
     Io { what: &'static str, path: PathBuf, cause: io::Error },
+    /// The same, where nobody knows the path.
+    #[cfg(feature = "rolling")]
+    IoSomewhere { what: &'static str, cause: io::Error },
 }
 
 impl Error {
@@ -51,6 +54,12 @@ impl Error {
     /// `what` reads on as "could not `what` `path`".
     pub(crate) fn io(what: &'static str, path: &Path, cause: io::Error) -> Self {
         Error(Box::new(Kind::Io { what, path: path.to_owned(), cause }))
+    }
+
+    /// `what` reads on as "could not `what`".
+    #[cfg(feature = "rolling")]
+    pub(crate) fn io_somewhere(what: &'static str, cause: io::Error) -> Self {
+        Error(Box::new(Kind::IoSomewhere { what, cause }))
     }
 
     pub(crate) fn in_use(path: &Path, pid: Option<u32>) -> Self {
@@ -67,6 +76,8 @@ impl Error {
         match &*self.0 {
             Kind::Io { path, .. } | Kind::InUse { path, .. } => Some(path),
             Kind::Invalid { .. } => None,
+            #[cfg(feature = "rolling")]
+            Kind::IoSomewhere { .. } => None,
         }
     }
 }
@@ -90,6 +101,8 @@ impl fmt::Display for Error {
                 )
             }
             Kind::Io { what, path, cause } => write!(f, "could not {what} {path:?}{}", advice(cause.kind())),
+            #[cfg(feature = "rolling")]
+            Kind::IoSomewhere { what, cause } => write!(f, "could not {what}{}", advice(cause.kind())),
         }
     }
 }
@@ -114,6 +127,8 @@ impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match &*self.0 {
             Kind::Io { cause, .. } => Some(cause),
+            #[cfg(feature = "rolling")]
+            Kind::IoSomewhere { cause, .. } => Some(cause),
             Kind::Invalid { .. } | Kind::InUse { .. } => None,
         }
     }
@@ -123,6 +138,8 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &*error.0 {
             Kind::Io { cause, .. } => cause.kind(),
+            #[cfg(feature = "rolling")]
+            Kind::IoSomewhere { cause, .. } => cause.kind(),
             Kind::Invalid { .. } => ErrorKind::InvalidInput,
             Kind::InUse { .. } => ErrorKind::ResourceBusy,
         };

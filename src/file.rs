@@ -21,11 +21,11 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
     fn open(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened>;
 
     /// Makes a new file, with exactly `mode` if there is one; an error if something has the name.
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened>;
 
     /// Opens a file for reading.
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     fn open_read(&self, path: &Path) -> io::Result<Reading>;
 
     /// Returns the content of a file, up to 16 MiB.
@@ -94,7 +94,7 @@ pub(crate) struct Opened {
 }
 
 /// A file that is open for reading.
-#[cfg(feature = "gzip")]
+#[cfg(all(feature = "gzip", unix))]
 pub(crate) struct Reading {
     pub(crate) id: FileId,
     /// `None` where files have no such thing.
@@ -127,7 +127,7 @@ impl FileSystem for RealFileSystem {
         opened(file, mode)
     }
 
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
         let mut options = OpenOptions::new();
         options.append(true).create_new(true);
@@ -135,7 +135,7 @@ impl FileSystem for RealFileSystem {
         opened(options.open(path)?, mode)
     }
 
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     fn open_read(&self, path: &Path) -> io::Result<Reading> {
         let file = File::open(path)?;
         let meta = file.metadata()?;

@@ -86,7 +86,8 @@
 //! - An event that another layer logs in its own `on_enter` or `on_exit` may have the tag of the neighbouring span.
 //! - tracing-subscriber can't make a span any more in a thread-local destructor after its own, or in an exit handler: it
 //!   panics. Events can be logged there.
-//! - Two processes on one [`InstanceFile`](writer::InstanceFile) path overwrite each other's backups.
+//! - Without its list (`.tasks.log.lock`), an [`InstanceFile`](writer::InstanceFile) takes the backups of before for
+//!   somebody else's: they stay for good.
 //!
 //! # What a failure does
 //!
@@ -107,7 +108,9 @@
 //! | layer, lines, `InstanceFile`, `TaskWriter` | tested | compiles | compiles |
 //! | one write at the end of the file | `O_APPEND` | `O_APPEND` | `FILE_APPEND_DATA` |
 //! | standard output: one write, past the buffer of `io::stdout` | yes | yes | through the buffer |
-//! | `file_mode`, refusing a FIFO without waiting | yes | yes | no |
+//! | `file_mode`, `compress`, refusing a FIFO without waiting | yes | yes | no |
+//! | the lock of an `InstanceFile`, the list of its own files, forks, RLIMIT_FSIZE | yes | yes | no |
+//! | renames that the kernel keeps from replacing anything | yes | checked first | checked first |
 //! | INTERRUPTED when `main` returns | yes | yes | yes |
 //! | INTERRUPTED at `process::exit` | yes | yes | no: it doesn't run exit handlers |
 

@@ -3,6 +3,7 @@
 //! | writer | for | rotation |
 //! |---|---|---|
 //! | [`InstanceFile`] | one file per process | by itself, at a size |
+//! | `Rolling` (feature `rolling`) | those who have a `RollingFileAppender` of tracing-appender | that one's: by the hour, day or week in UTC |
 //! | [`TaskWriter`] | any of them, or standard output, chosen at run time by a text from configuration | as the chosen one |
 //!
 //! # What every writer promises
@@ -24,13 +25,18 @@
 mod instance;
 mod lines;
 mod path;
+#[cfg(feature = "rolling")]
+mod rolling;
 mod stats;
 mod stdout;
 mod tail;
 mod task_writer;
+mod turns;
 
 use std::{fmt, io};
 
+#[cfg(feature = "rolling")]
+pub use self::rolling::Rolling;
 pub use self::{
     instance::{InUse, InstanceFile, InstanceFileBuilder},
     stats::Stats,

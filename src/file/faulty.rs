@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-#[cfg(feature = "gzip")]
+#[cfg(all(feature = "gzip", unix))]
 use super::Reading;
 use super::{AppendFile, FileSystem, Found, Opened, RealFileSystem};
 
@@ -126,13 +126,13 @@ impl FileSystem for FaultyFileSystem {
         Ok(self.faulty(RealFileSystem.open(path, mode)?))
     }
 
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
         self.fail("create_new")?;
         Ok(self.faulty(RealFileSystem.create_new(path, mode)?))
     }
 
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     fn open_read(&self, path: &Path) -> io::Result<Reading> {
         self.fail("open_read")?;
         RealFileSystem.open_read(path)

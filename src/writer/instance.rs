@@ -3,7 +3,7 @@
 mod builder;
 mod family;
 mod forked;
-#[cfg(feature = "gzip")]
+#[cfg(all(feature = "gzip", unix))]
 mod gzip;
 mod rotate;
 mod shared;
@@ -74,7 +74,7 @@ pub struct InstanceFile {
 }
 
 impl Handle {
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     fn new(shared: Arc<Shared>) -> Result<Self, Error> {
         let start = |signal| gzip::Compressor::start(Arc::clone(&shared), signal);
         let compressor = shared.compress.as_ref().map(Arc::clone).map(start).transpose();
@@ -82,7 +82,7 @@ impl Handle {
         Ok(Handle { _compressor: compressor.map_err(failed)?, shared })
     }
 
-    #[cfg(not(feature = "gzip"))]
+    #[cfg(not(all(feature = "gzip", unix)))]
     fn new(shared: Arc<Shared>) -> Result<Self, Error> {
         Ok(Handle { shared })
     }
@@ -92,7 +92,7 @@ impl Handle {
 struct Handle {
     shared: Arc<Shared>,
     /// Compresses what is left when it is dropped.
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     _compressor: Option<gzip::Compressor>,
 }
 
@@ -173,11 +173,5 @@ impl fmt::Debug for InstanceFile {
     }
 }
 
-#[cfg(all(test, feature = "gzip"))]
-mod gzip_tests;
-#[cfg(test)]
-mod sync_tests;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod time_tests;

@@ -8,15 +8,12 @@
 use std::{
     fmt,
     io::{self, ErrorKind},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     thread,
     time::Duration,
 };
 
-use super::{Gather, Stats, TakeLines, lines, tail::Tail};
+use super::{Gather, Stats, TakeLines, lines, tail::Tail, turns::Turns};
 use crate::{
     Error,
     error::{Trouble, report},
@@ -27,39 +24,25 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Standard output. Clones share the account.
-#[derive(Default)]
 pub(super) struct Stdout {
-    tail: Arc<Mutex<Tail>>,
-    /// Lines that could not even be counted in the account, because the process was ending and another thread had it.
-    missed: Arc<AtomicU64>,
+    turns: Arc<Turns<Tail>>,
     /// What was written to this very clone, as an `io::Write`, without LF.
     gather: Gather,
 }
 
 impl Stdout {
+    pub(super) fn new() -> Self {
+        Stdout { turns: Arc::new(Turns::new(Tail::default())), gather: Gather::default() }
+    }
+
     pub(super) fn stats(&self) -> Stats {
-        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
-        tail.count_missed(&self.missed);
-        tail.stats
+        self.turns.lock().stats
     }
 
     /// Locks standard output, then the account; while the process ends, only the account, and within a limit.
     fn print(&self, lines: &[u8], was_cut: bool) -> io::Result<()> {
-        let count = lines::count(lines);
-        let is_exiting = sys::is_exiting();
-        let _turn = (!is_exiting).then(|| io::stdout().lock());
-        let locked = if is_exiting {
-            sys::lock_at_exit(&self.tail)
-        } else {
-            Some(self.tail.lock().unwrap_or_else(PoisonError::into_inner))
-        };
-        let Some(mut tail) = locked else {
-            self.missed.fetch_add(count, Ordering::Relaxed); // statistics only
-            return Err(ErrorKind::ResourceBusy.into());
-        };
-        tail.count_missed(&self.missed);
-        tail.stats.accepted_lines += count;
-        tail.stats.cut_lines += u64::from(was_cut);
+        let _turn = (!sys::is_exiting()).then(|| io::stdout().lock());
+        let mut tail = self.turns.lock_for(lines::count(lines), was_cut, None)?;
         tail.append(lines, &mut append_patiently).1
     }
 }
@@ -147,7 +130,7 @@ impl Drop for Stdout {
 
 impl Clone for Stdout {
     fn clone(&self) -> Self {
-        Stdout { tail: Arc::clone(&self.tail), missed: Arc::clone(&self.missed), gather: Gather::default() }
+        Stdout { turns: Arc::clone(&self.turns), gather: Gather::default() }
     }
 }
 

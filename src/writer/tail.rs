@@ -4,10 +4,7 @@
 //! lost. They go with the line, in one write. Whatever part of it the operating system takes, the account is exact: a
 //! line counts as written when its LF is taken, and every other one is lost and will be announced.
 
-use std::{
-    io::{self, ErrorKind},
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::io::{self, ErrorKind};
 
 use super::{Stats, lines};
 use crate::clock;
@@ -79,16 +76,6 @@ impl Tail {
         let (taken, result) =
             if self.is_torn { self.append_bytes(CLOSE_FRAGMENT, write) } else { (0, Ok(())) };
         (taken as u64, result)
-    }
-
-    /// Takes over the count of lines that could not be counted here when they were lost: the process was ending, and
-    /// another thread had the lock.
-    pub(super) fn count_missed(&mut self, missed: &AtomicU64) {
-        let missed = missed.swap(0, Ordering::Relaxed); // statistics only
-        if missed > 0 {
-            self.stats.accepted_lines += missed;
-            self.lose(missed, &ErrorKind::ResourceBusy.into());
-        }
     }
 
     /// Counts lines that can't even be tried.

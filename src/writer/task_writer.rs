@@ -78,7 +78,7 @@ impl TaskWriter {
             return Err(Error::invalid(format!("the writer {spec:?} is empty: {EXPECTED}")));
         }
         match split(spec) {
-            (None, "stdout") => Ok(TaskWriter(Chosen::Stdout(Stdout::default()))),
+            (None, "stdout") => Ok(TaskWriter(Chosen::Stdout(Stdout::new()))),
             (None, word) if ["stdout", "stderr"].iter().any(|name| word.eq_ignore_ascii_case(name)) => {
                 Err(unknown(spec, word))
             }

@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, atomic::AtomicU64},
+    sync::Arc,
 };
 
 use super::{
@@ -21,7 +21,7 @@ use crate::{
     file::{FileSystem, RealFileSystem},
     notice::Notice,
     sys,
-    writer::{Gather, path},
+    writer::{Gather, path, turns::Turns},
 };
 
 /// How many names [`InUse::NextFree`] tries.
@@ -48,7 +48,7 @@ pub struct InstanceFileBuilder {
     every: Option<Every>,
     #[cfg(feature = "local-time")]
     local_time: bool,
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     compress: bool,
     backups: usize,
     mode: Option<u32>,
@@ -66,7 +66,7 @@ impl InstanceFileBuilder {
             every: None,
             #[cfg(feature = "local-time")]
             local_time: false,
-            #[cfg(feature = "gzip")]
+            #[cfg(all(feature = "gzip", unix))]
             compress: false,
             backups: 5,
             mode: None,
@@ -111,11 +111,11 @@ impl InstanceFileBuilder {
         self
     }
 
-    /// Says whether backups are compressed, as `tasks.log.1.gz` (default: false).
+    /// Says whether backups are compressed, as `tasks.log.1.gz` (default: false; Unix only).
     ///
     /// A thread of its own does it after each rotation, and at the start what an earlier process has left. Dropping the
     /// last clone waits for it.
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     pub fn compress(mut self, compress: bool) -> Self {
         self.compress = compress;
         self
@@ -198,11 +198,10 @@ impl InstanceFileBuilder {
             files,
             clock: self.clock,
             notice: self.notice,
-            state: Mutex::new(state),
-            missed: AtomicU64::new(0),
+            turns: Turns::new(state),
             forks: sys::forks(),
             forked: Forked::default(),
-            #[cfg(feature = "gzip")]
+            #[cfg(all(feature = "gzip", unix))]
             compress: self.compress.then(Arc::default),
         });
         if let Some(keep) = self.keep_instances {

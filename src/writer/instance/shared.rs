@@ -4,14 +4,11 @@ use std::{
     fmt,
     io::{self, ErrorKind},
     path::PathBuf,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::MutexGuard,
     time::{Duration, Instant},
 };
 
-#[cfg(feature = "gzip")]
+#[cfg(all(feature = "gzip", unix))]
 use super::gzip::Signal;
 use super::{family::Family, forked::Forked};
 use crate::{
@@ -23,7 +20,11 @@ use crate::{
     handoff,
     notice::Notice,
     sys,
-    writer::{Stats, TakeLines, lines, tail::Tail},
+    writer::{
+        Stats, TakeLines, lines,
+        tail::Tail,
+        turns::{HasTail, Turns},
+    },
 };
 
 /// How long a rotation that failed waits for its next try.
@@ -41,13 +42,11 @@ pub(super) struct Shared {
     pub(super) files: Box<dyn FileSystem>,
     pub(super) clock: Clock,
     pub(super) notice: Notice,
-    pub(super) state: Mutex<State>,
-    /// Lines that could not even be counted in the state, because the process was ending and another thread had it.
-    pub(super) missed: AtomicU64,
+    pub(super) turns: Turns<State>,
     /// How often this process was forked when the log was opened, and the way of the lines of its children.
     pub(super) forks: u64,
     pub(super) forked: Forked,
-    #[cfg(feature = "gzip")]
+    #[cfg(all(feature = "gzip", unix))]
     pub(super) compress: Option<std::sync::Arc<Signal>>,
 }
 
@@ -75,23 +74,9 @@ pub(super) struct State {
 type Troubles = Vec<(Trouble, Error)>;
 
 impl Shared {
-    /// Locks the state. Lines that were missed are counted now.
+    /// Locks the state.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.counted(self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Locks the state; while the process ends, only within a limit.
-    fn state_for_line(&self) -> Option<MutexGuard<'_, State>> {
-        if sys::is_exiting() {
-            Some(self.counted(sys::lock_at_exit(&self.state)?))
-        } else {
-            Some(self.state())
-        }
-    }
-
-    fn counted<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        state.tail.count_missed(&self.missed);
-        state
+        self.turns.lock()
     }
 
     /// Returns whether this is a child that fork(2) has made since the log was opened.
@@ -147,7 +132,7 @@ impl Shared {
             Ok(opened) => {
                 state.begin(opened);
                 state.tail.stats.rotations += 1;
-                #[cfg(feature = "gzip")]
+                #[cfg(all(feature = "gzip", unix))]
                 self.compress.iter().for_each(|signal| signal.compress());
                 true
             }
@@ -243,20 +228,24 @@ impl State {
     }
 }
 
+impl HasTail for State {
+    fn tail_mut(&mut self) -> &mut Tail {
+        &mut self.tail
+    }
+}
+
 impl TakeLines for Shared {
     fn take_lines(&self, lines: &[u8]) {
         let was_cut = handoff::take();
         if self.is_forked() {
             return self.forked.take_lines(self, lines);
         }
-        let count = lines::count(lines);
-        let Some(mut state) = self.state_for_line() else {
-            self.missed.fetch_add(count, Ordering::Relaxed); // statistics only
-            let busy = Error::io("write a line to", &self.path, ErrorKind::ResourceBusy.into());
-            return self.notice.tell(Trouble::Write, &busy);
+        let mut state = match self.turns.lock_for(lines::count(lines), was_cut, None) {
+            Ok(state) => state,
+            Err(busy) => {
+                return self.notice.tell(Trouble::Write, &Error::io("write a line to", &self.path, busy));
+            }
         };
-        state.tail.stats.accepted_lines += count;
-        state.tail.stats.cut_lines += u64::from(was_cut);
         let mut troubles = Troubles::new();
         self.rotate_if_due(&mut state, &mut troubles);
         self.write_lines(&mut state, lines, &mut troubles);

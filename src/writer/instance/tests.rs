@@ -5,10 +5,14 @@ use std::{fs, io::Write as _, path::PathBuf};
 use super::*;
 use crate::file::faulty::{Fault, FaultyFileSystem};
 
+#[cfg(all(feature = "gzip", unix))]
+mod gzip;
 mod kill;
 mod steps;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
+mod sync;
+mod time;
 
 use support::{
     dir::Dir,

@@ -12,9 +12,6 @@ use crate::file::{
     faulty::{Fault, FaultyFileSystem},
 };
 
-#[path = "../../../tests/support/mod.rs"]
-mod support;
-
 use support::{
     dir::Dir,
     verify::{Expect, LogFamily, numbered},
