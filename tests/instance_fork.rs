@@ -158,21 +158,29 @@ fn child_never_rotates_in_a_fork() {
     }
     let file = InstanceFile::builder(log_path()).max_bytes(1000).build().expect("the file can be opened");
     write(&file, 0, 1);
-    wait_for(forked(|| (1..=LINES).for_each(|n| write(&file, 1, n))));
-    let after = std::fs::metadata(log_path()).expect("it is there").len();
-    say(&format!("size={after}"));
-    assert!(!log_path().with_file_name("tasks.log.1").exists(), "only the owner rotates");
+    let (first_backup, go) = (log_path().with_file_name("tasks.log.1"), log_path().with_file_name("go"));
+    let pid = forked(|| {
+        (1..=LINES).for_each(|n| write(&file, 1, n));
+        assert!(!first_backup.exists(), "only the owner rotates");
+        std::fs::write(&go, "").expect("the folder is the test's own");
+        wait_until("the parent has rotated", PATIENCE, || !go.exists());
+        write(&file, 1, LINES + 1);
+    });
+    wait_until("the child has written", PATIENCE, || go.exists());
+    say(&format!("size={}", std::fs::metadata(log_path()).expect("it is there").len()));
     (2..=30).for_each(|n| write(&file, 0, n));
-    assert!(log_path().with_file_name("tasks.log.1").exists(), "and it does");
-    wait_for(forked(|| write(&file, 2, 1)));
+    assert!(first_backup.exists(), "and it does");
+    std::fs::remove_file(&go).expect("the child has made it");
+    wait_for(pid);
 }
 
 #[test]
 fn a_child_lets_the_file_grow_and_the_parent_rotates_it() {
     let (dir, output) = run("child_never_rotates_in_a_fork");
     assert!(said(&output, "size") > 2000, "{output}");
-    verify(dir.path("tasks.log"), Expect::new().worker(0, 30).worker(1, LINES).worker(2, 1));
-    assert!(dir.read("tasks.log").contains("w=2 n=1"), "a child writes to the file that is live");
+    verify(dir.path("tasks.log"), Expect::new().worker(0, 30).worker(1, LINES + 1));
+    let live = dir.read("tasks.log");
+    assert!(live.contains("w=1 n=101 "), "the child writes to the file that is live: {live}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Compressed backups of an `InstanceFile` on real files.
-#![cfg(feature = "gzip")]
+#![cfg(all(feature = "gzip", unix))]
 
 mod support;
 
@@ -153,7 +153,6 @@ fn a_compressed_file_of_somebody_else_stays_and_its_number_is_left_out() {
     LogFamily::files(own).verify(&Expect::new().worker(0, 10).bare_lines()).assert_clean();
 }
 
-#[cfg(unix)]
 #[test]
 fn a_compressed_backup_has_the_mode_that_the_live_file_had() {
     use std::os::unix::fs::PermissionsExt as _;

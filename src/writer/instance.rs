@@ -173,11 +173,5 @@ impl fmt::Debug for InstanceFile {
     }
 }
 
-#[cfg(all(test, feature = "gzip"))]
-mod gzip_tests;
-#[cfg(test)]
-mod sync_tests;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod time_tests;

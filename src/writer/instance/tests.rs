@@ -5,11 +5,15 @@ use std::{fs, io::Write as _, path::PathBuf};
 use super::*;
 use crate::file::faulty::{Fault, FaultyFileSystem};
 
+#[cfg(all(feature = "gzip", unix))]
+mod gzip;
 mod kill;
 mod meanwhile;
 mod outages;
 mod steps;
+mod sync;
 mod synced;
+mod time;
 
 use crate::support::{
     dir::Dir,

@@ -106,6 +106,22 @@ fn whichever_call_fails_a_backup_is_there_plain_or_compressed_and_compressed_lat
     }
 }
 
+/// Puts a file on the list, as a process does before it is killed.
+fn list_as_own(dir: &Dir, name: &str) {
+    let id = RealFileSystem.find(&dir.path(name)).expect("the folder can be read").expect("it is there").id;
+    dir.append(".tasks.log.lock", format!("own {} {} {}\n", id.device, id.inode, id.born));
+}
+
+#[test]
+fn a_copy_that_a_crash_has_left_goes_at_the_start() {
+    let (dir, lines) = plain_backups();
+    drop(builder(&dir).compress(true).build().expect("the file can be opened"));
+    dir.write(".tasks.log.gz.tmp", "half of a copy");
+    list_as_own(&dir, ".tasks.log.gz.tmp");
+    drop(builder(&dir).compress(true).build().expect("the file can be opened"));
+    assert_all_compressed(&dir, lines, "nothing was left to compress");
+}
+
 #[test]
 fn a_pair_that_a_crash_has_left_is_not_parted_by_a_rotation() {
     for from in 1.. {
@@ -117,8 +133,7 @@ fn a_pair_that_a_crash_has_left_is_not_parted_by_a_rotation() {
             .expect("it can be unpacked");
         // A crash before the plain half was removed; the list of own files names both.
         dir.write("tasks.log.1", &plain);
-        let id = RealFileSystem.find(&dir.path("tasks.log.1")).expect("it is there").expect("it is");
-        dir.append(".tasks.log.lock", format!("own {} {} {}\n", id.id.device, id.id.inode, id.id.born));
+        list_as_own(&dir, "tasks.log.1");
         // One that doesn't compress rotates meanwhile, and is stopped at any call.
         let files = FaultyFileSystem::new(from, u64::MAX, Fault::Os(EIO));
         if let Ok(file) = builder(&dir).on_error(|_| {}).build_on(Box::new(files.clone())) {
