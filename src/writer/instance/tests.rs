@@ -135,9 +135,9 @@ fn assert_goes_on(dir: &Dir, first: &Stats, context: &str) {
     }
     let after = contents(dir);
     assert_eq!(after.len() as u64, first.rotations + 2, "{context}: {:?}", dir.names());
-    let is_there =
-        |((_, before), (_, after)): (&(String, Vec<u8>), &(String, Vec<u8>))| after.starts_with(before);
-    assert!(before.iter().zip(&after).all(is_there), "{context}: each file is one number up");
+    for ((_, before), (name, after)) in before.iter().zip(&after) {
+        assert!(after.starts_with(before), "{context}: {name}, each file is one number up");
+    }
     found_and_missing(dir, n, context);
 }
 

@@ -72,7 +72,7 @@ impl Scene {
         for number in self.files {
             assert_eq!(dir.read(&format!("tasks.log.{number}")), "theirs\n", "{context}");
         }
-        for number in self.directory {
+        if let Some(number) = self.directory {
             assert_eq!(dir.read(&format!("tasks.log.{number}/file")), "theirs\n", "{context}");
         }
         let mut known = self.family(dir).names();
