@@ -56,7 +56,7 @@ impl FaultyFileSystem {
         self.fail_after(0, times, fault);
     }
 
-    /// Lets calls fail after so many that don't, `times` in all.
+    /// Lets calls fail that come after `calls` more, `times` in all.
     pub(crate) fn fail_after(&self, calls: u64, times: u64, fault: Fault) {
         let mut plan = self.plan();
         (plan.from, plan.times, plan.fault) = (plan.calls.len() as u64 + 1 + calls, times, fault);
@@ -165,7 +165,7 @@ impl FileSystem for FaultyFileSystem {
 
     fn sync(&self, path: &Path) -> io::Result<()> {
         self.fail("sync")?;
-        RealFileSystem.sync(path)
+        path.metadata().map(drop) // no test sees what is on the disk, and it takes its time
     }
 }
 
@@ -204,7 +204,6 @@ impl AppendFile for FaultyFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.files.fail("sync_file")?;
-        self.file.sync()
+        self.files.fail("sync_file") // no test sees what is on the disk
     }
 }

@@ -43,7 +43,8 @@ use crate::Error;
 ///
 /// # After fork(2)
 ///
-/// The child's lines go to the same file. Only the process that opened the log rotates it.
+/// The child's lines go to the same file. Only the process that opened the log rotates it. The lock goes with the last of
+/// them: while a child lives, no other process gets the path.
 ///
 /// # Examples
 ///
@@ -172,5 +173,11 @@ impl fmt::Debug for InstanceFile {
     }
 }
 
+#[cfg(all(test, feature = "gzip"))]
+mod gzip_tests;
+#[cfg(test)]
+mod sync_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod time_tests;

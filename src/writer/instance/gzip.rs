@@ -176,13 +176,15 @@ fn place_of(shared: &Shared, state: &State, id: FileId) -> io::Result<Option<Pat
     Ok(None)
 }
 
-/// Removes the copy that was begun, by an earlier process or in vain.
+/// Removes the copy that was begun, by an earlier process or in vain. An empty one may have been made and not listed yet;
+/// nobody else has a use for such a file.
 fn remove_temporary(shared: &Shared, state: &State) -> io::Result<()> {
     let temporary = temporary_path(&shared.path);
-    match shared.files.find(&temporary)? {
-        Some(found) if state.family.owns(found.id) => shared.files.remove(&temporary),
-        _ => Ok(()),
+    let Some(found) = shared.files.find(&temporary)? else { return Ok(()) };
+    if state.family.owns(found.id) || (found.is_file && shared.files.read(&temporary)?.is_empty()) {
+        return shared.files.remove(&temporary);
     }
+    Err(io::Error::other(format!("{temporary:?} is in the way, which this log has not made")))
 }
 
 fn is_compressed(path: &Path) -> bool {
