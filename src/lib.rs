@@ -120,6 +120,9 @@
 // Unit tests share tests/support with the integration tests, which call this crate by its name.
 #[cfg(test)]
 extern crate self as tracing_tasklog;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 mod ascii;
 mod calendar;

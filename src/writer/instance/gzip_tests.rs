@@ -12,10 +12,7 @@ use crate::file::{
     faulty::{Fault, FaultyFileSystem},
 };
 
-#[path = "../../../tests/support/mod.rs"]
-mod support;
-
-use support::{
+use crate::support::{
     dir::Dir,
     verify::{Expect, LogFamily, numbered},
 };
@@ -157,7 +154,7 @@ fn the_error_hook_may_drop_the_last_clone() {
         let files = FaultyFileSystem::new(from, u64::MAX, Fault::Os(EIO));
         let file = builder(&dir).compress(true).on_error(hook.clone()).build_on(Box::new(files));
         *slot.lock().expect("no hook panics") = file.ok();
-        support::holds_within(std::time::Duration::from_millis(300), || {
+        crate::support::holds_within(std::time::Duration::from_millis(300), || {
             *told.lock().expect("no hook panics")
         });
         let left = slot.lock().expect("no hook panics").take();

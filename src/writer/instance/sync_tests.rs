@@ -5,10 +5,7 @@ use std::{error::Error as _, io::Write as _};
 use super::*;
 use crate::file::faulty::{Fault, FaultyFileSystem};
 
-#[path = "../../../tests/support/mod.rs"]
-mod support;
-
-use support::{
+use crate::support::{
     dir::Dir,
     verify::{Expect, LogFamily, numbered},
 };

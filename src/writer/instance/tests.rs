@@ -9,11 +9,9 @@ mod kill;
 mod meanwhile;
 mod outages;
 mod steps;
-#[path = "../../../tests/support/mod.rs"]
-mod support;
 mod synced;
 
-use support::{
+use crate::support::{
     dir::Dir,
     verify::{Expect, LogFamily, numbered},
 };

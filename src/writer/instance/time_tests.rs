@@ -14,10 +14,7 @@ use crate::{
     file::faulty::{Fault, FaultyFileSystem},
 };
 
-#[path = "../../../tests/support/mod.rs"]
-mod support;
-
-use support::{dir::Dir, verify::LogFamily};
+use crate::support::{dir::Dir, verify::LogFamily};
 
 const EACCES: i32 = 13;
 
@@ -272,8 +269,8 @@ mod berlin {
         let zone = jiff::tz::TimeZoneDatabase::bundled().get("Europe/Berlin").expect("a zone");
         let (every, place) = shared.every.as_mut().expect("it rotates by time");
         *place = Zone::Local(zone);
-        shared.state.get_mut().expect("nobody has panicked").period =
-            Some(Period::containing(now, *every, place));
+        let period = Period::containing(now, *every, place);
+        shared.state().period = Some(period);
         file
     }
 

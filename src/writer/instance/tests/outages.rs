@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use super::{support::wait_until, *};
+use super::*;
+use crate::support::wait_until;
 
 const EDQUOT: i32 = 122;
 
