@@ -12,7 +12,6 @@ mod meanwhile;
 mod outages;
 mod steps;
 mod sync;
-mod synced;
 mod time;
 
 use crate::support::{
