@@ -44,7 +44,8 @@ use crate::Error;
 /// # After fork(2)
 ///
 /// The child's lines go to the same file. Only the process that opened the log rotates it. The lock goes with the last of
-/// them: while a child lives, no other process gets the path.
+/// them: while a child lives, no other process gets the path. With `compress`, a child that is stopped between finding
+/// the file and writing to it, for as long as a rotation and the compression take, loses that line.
 ///
 /// # Examples
 ///
