@@ -62,8 +62,9 @@ pub(crate) trait AppendFile: fmt::Debug + Send {
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// Which file it is, whatever its name: device, inode and, because inodes are used again, when it was made. Where there
-/// is no such thing, all are the same.
+/// Which file of a folder it is, whatever its name: its inode and, because inodes are used again, when it was made. On
+/// file systems that don't keep the latter, the device is part of it: it may be another one after the next mount, and
+/// rather too few files are known again than too many. Where there are no inodes, all files are the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct FileId {
     pub(crate) device: u64,
@@ -264,7 +265,7 @@ fn id_of(meta: &fs::Metadata) -> FileId {
 
     let born = meta.created().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
     let born = born.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or_default();
-    FileId { device: meta.dev(), inode: meta.ino(), born }
+    FileId { device: if born == 0 { meta.dev() } else { 0 }, inode: meta.ino(), born }
 }
 
 /// flock(2): held by the open file, so it goes with the last process that has it open.

@@ -7,11 +7,11 @@
 //! tracing-tasklog 1
 //! family "/var/log/app/tasks-{instance}.log"
 //! pid 4711
-//! own 65024 1311768 1767268800123456789
-//! own 65024 1311770 1767268912987654321
+//! own 0 1311768 1767268800123456789
+//! own 0 1311770 1767268912987654321
 //! ```
 //!
-//! A file is this log's own if its device, its inode and the time at which it was made are listed: only such a file is ever renamed, compressed or
+//! A file is this log's own if its inode and the time at which it was made are listed: only such a file is ever renamed, compressed or
 //! removed. Nothing is renamed before it is on the list. A list that is lost, or a file that is not on it, makes a backup
 //! somebody else's: it stays, and its number is left out.
 //!
@@ -33,7 +33,7 @@ const HEADER: &str = "tracing-tasklog 1";
 const TORN: &[u8] = b" torn\n";
 
 /// A list of more bytes than this is written anew at the next start.
-const COMPACT_AT: u64 = 64 * 1024;
+const COMPACT_AT: u64 = 4 * 1024 * 1024;
 
 /// The lock of a log, while it is held, and the files that are its own.
 #[derive(Debug)]
@@ -172,6 +172,10 @@ impl Family {
     }
 }
 
+fn is_forbidden(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+}
+
 /// What became of the attempt to lock a file.
 enum Lock {
     Held,
@@ -186,9 +190,8 @@ fn open_lock(files: &dyn FileSystem, lock: &Path) -> io::Result<Option<Opened>> 
         return Err(io::Error::new(ErrorKind::InvalidInput, format!("{lock:?} is no regular file")));
     }
     match files.open(lock, None) {
-        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
-            Ok(None)
-        }
+        // One that is there and can't be opened is somebody's: to go on without it would be to ignore the lock.
+        Err(error) if is_forbidden(&error) && files.find(lock)?.is_none() => Ok(None),
         opened => opened.map(Some),
     }
 }
