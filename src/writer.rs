@@ -2,9 +2,9 @@
 //!
 //! | writer | for | rotation |
 //! |---|---|---|
-//! | [`InstanceFile`] | one file per process | by itself, at a size |
+//! | [`InstanceFile`] | one file per process | by itself, at a size, by the hour, day or week |
 //! | `Rolling` (feature `rolling`) | those who have a `RollingFileAppender` of tracing-appender | that one's: by the hour, day or week in UTC |
-//! | [`TaskWriter`] | any of them, or standard output, chosen at run time by a text from configuration | as the chosen one |
+//! | [`TaskWriter`] | an `InstanceFile` or standard output, chosen at run time by a text from configuration | as the chosen one |
 //!
 //! # What every writer promises
 //!

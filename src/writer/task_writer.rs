@@ -1,4 +1,4 @@
-//! `TaskWriter`: any of the crate's writers, chosen by a text from configuration.
+//! `TaskWriter`: the writer that a text from configuration asks for.
 
 use std::{io, path::Path};
 
@@ -13,7 +13,7 @@ use crate::Error;
 /// What can be written before the colon, or alone.
 const EXPECTED: &str = "expected instance:PATH, a bare PATH, which means the same, or stdout";
 
-/// Any of the writers of this crate, chosen at run time: by [`open`](TaskWriter::open), or by `From`.
+/// An [`InstanceFile`] or standard output, chosen at run time: by [`open`](TaskWriter::open), or by `From`.
 ///
 /// It promises [what every writer does](crate::writer), standard output included: a line that can't be written, to
 /// a pipe that nobody reads any more, say, is counted, and neither an error nor a panic. Clones share the counters,
