@@ -82,9 +82,13 @@ impl Error {
     }
 }
 
+/// The same as `Display`, and the cause behind it: what `main` prints of an error that it returns.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match error::Error::source(self) {
+            Some(cause) => write!(f, "{self}: {cause}"),
+            None => write!(f, "{self}"),
+        }
     }
 }
 

@@ -38,7 +38,7 @@ const LEVEL: &str = "TASKLOG_LEVEL";
 /// # Errors
 ///
 /// - A global default subscriber is set already. It stays.
-/// - `$TASKLOG_LEVEL` is no level (an empty text is none either).
+/// - `$TASKLOG_LEVEL` is no level. (Empty, it counts as unset.)
 /// - [`TaskWriter::open`] refuses the spec.
 ///
 /// Nothing is changed on disk then, but that parent directories may have been made; and but for an empty file, if
@@ -89,7 +89,9 @@ fn subscriber_is_set() -> Error {
 }
 
 fn level() -> Result<LevelFilter, Error> {
-    let Some(value) = env::var_os(LEVEL) else { return Ok(LevelFilter::INFO) };
+    let Some(value) = env::var_os(LEVEL).filter(|value| !value.is_empty()) else {
+        return Ok(LevelFilter::INFO);
+    };
     let Some(level) = value.to_str() else {
         return Err(Error::invalid(format!("the environment variable {LEVEL} is not UTF-8: {value:?}")));
     };

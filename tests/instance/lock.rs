@@ -163,3 +163,30 @@ fn something_else_at_the_name_of_the_lock_is_an_error() {
     assert!(!error.is_in_use());
     assert_eq!(dir.all_names(), [".tasks.log.lock"], "no log was made");
 }
+
+#[test]
+fn a_lock_that_somebody_removed_is_made_again_with_its_list_by_the_next_rotation() {
+    let dir = Dir::new();
+    let log = builder(&dir).max_bytes(10).build().expect("the folder is the test's own");
+    write(&log, "one\n");
+    fs::remove_file(dir.path(".tasks.log.lock")).expect("it is there");
+    write(&log, "the second\n");
+    assert!(builder(&dir).build().expect_err("it is held again").is_in_use());
+    drop(log);
+    let next = builder(&dir).max_bytes(10).build().expect("nobody has it any more");
+    write(&next, "the third\n");
+    assert_eq!(dir.read("tasks.log.2"), "one\n", "the backup of the first life is known as its own");
+}
+
+#[test]
+fn who_has_lost_its_path_to_another_process_rotates_nothing_and_says_so() {
+    let dir = Dir::new();
+    let log = builder(&dir).max_bytes(10).build().expect("the folder is the test's own");
+    write(&log, "one\n");
+    fs::remove_file(dir.path(".tasks.log.lock")).expect("it is there");
+    let other = builder(&dir).max_bytes(1000).build().expect("the lock is gone");
+    write(&log, "the second\n");
+    assert_eq!((log.stats().rotations, log.stats().errors), (0, 1));
+    write(&other, "the third\n");
+    assert_eq!(dir.read("tasks.log"), "one\nthe second\nthe third\n");
+}

@@ -191,6 +191,7 @@ impl InstanceFileBuilder {
         let without_limit = if every.is_some() { u64::MAX } else { 10 * 1024 * 1024 };
         let shared = Arc::new(Shared {
             path,
+            family: name,
             max_bytes: self.max_bytes.unwrap_or(without_limit),
             backups: self.backups,
             every,
@@ -205,7 +206,7 @@ impl InstanceFileBuilder {
             compress: self.compress.then(Arc::default),
         });
         if let Some(keep) = self.keep_instances {
-            if let Err(cause) = family::prune(&*shared.files, &shared.path, &name, keep) {
+            if let Err(cause) = family::prune(&*shared.files, &shared.path, &shared.family, keep) {
                 shared
                     .notice
                     .tell(Trouble::Rotation, &Error::io("remove old instances of", &shared.path, cause));

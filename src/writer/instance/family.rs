@@ -38,6 +38,8 @@ const COMPACT_AT: u64 = 4 * 1024 * 1024;
 /// The lock of a log, while it is held, and the files that are its own.
 #[derive(Debug)]
 pub(super) struct Family {
+    /// Which file the list is.
+    id: FileId,
     /// `None` where the folder can't be written: the log file itself holds the lock then.
     list: Option<Box<dyn AppendFile>>,
     /// Whether the lock file was made for this claim.
@@ -60,11 +62,11 @@ impl Family {
         let lock_path = lock_path(path);
         loop {
             let Some(lock) = open_lock(files, &lock_path)? else {
-                return Ok(Claim::Held(Family::new(None, false)));
+                return Ok(Claim::Held(Family::new(None, FileId::default(), false)));
             };
             let (id, len, is_torn) = (lock.id, lock.len, lock.is_torn);
-            let mut family = Family::new(Some(lock.file), len == 0);
-            match family.lock(files, &lock_path, id) {
+            let mut family = Family::new(Some(lock.file), id, len == 0);
+            match family.lock(files, &lock_path) {
                 Ok(Lock::Held) => {}
                 Ok(Lock::InUse) => {
                     return Ok(Claim::InUse(List::read(files, &lock_path).unwrap_or_default().pid));
@@ -84,17 +86,40 @@ impl Family {
         }
     }
 
-    /// Locks the list, which is the file `id` as long as no other process has pruned it.
-    fn lock(&mut self, files: &dyn FileSystem, lock_path: &Path, id: FileId) -> io::Result<Lock> {
+    /// Locks the list, which is at its place as long as no other process has pruned it.
+    fn lock(&mut self, files: &dyn FileSystem, lock_path: &Path) -> io::Result<Lock> {
         if !self.list.as_mut().map_or(Ok(true), |list| list.try_lock())? {
             return Ok(Lock::InUse);
         }
-        let is_there = files.find(lock_path)?.is_some_and(|found| found.id == id);
-        Ok(if is_there { Lock::Held } else { Lock::Gone })
+        Ok(if self.is_at(files, lock_path)? { Lock::Held } else { Lock::Gone })
     }
 
-    fn new(list: Option<Box<dyn AppendFile>>, is_new: bool) -> Self {
-        Family { list, is_new, own: HashSet::new(), unwritten: Vec::new() }
+    fn is_at(&self, files: &dyn FileSystem, lock_path: &Path) -> io::Result<bool> {
+        Ok(files.find(lock_path)?.is_some_and(|found| found.id == self.id))
+    }
+
+    /// Sees to it that the lock is the one at its place: one that somebody has removed is made again, with the whole
+    /// list. An error if another process has taken the path meanwhile.
+    pub(super) fn hold_on(&mut self, files: &dyn FileSystem, path: &Path, name: &str) -> io::Result<()> {
+        if self.list.is_none() || self.is_at(files, &lock_path(path))? {
+            return Ok(());
+        }
+        path.parent().map_or(Ok(()), |parent| files.create_dir_all(parent))?;
+        match Family::claim(files, path, name)? {
+            Claim::Held(mut family) => {
+                self.own.iter().for_each(|id| family.add(*id));
+                *self = family;
+                Ok(())
+            }
+            Claim::InUse(_) => {
+                let what = "its lock was removed, and another process has taken the path";
+                Err(io::Error::new(ErrorKind::ResourceBusy, what))
+            }
+        }
+    }
+
+    fn new(list: Option<Box<dyn AppendFile>>, id: FileId, is_new: bool) -> Self {
+        Family { id, list, is_new, own: HashSet::new(), unwritten: Vec::new() }
     }
 
     /// Notes what every list begins with, or, in one that is there, that this process has it now.

@@ -5,7 +5,7 @@
 //! Every file that is touched is on the log's list of its own files (see `family.rs`). Numbers at which something
 //! else lies, be it a directory or somebody's file, are left out; the others are the log's slots, the newest first.
 //!
-//! 0. What the list lacks is written: nothing that is not on it is renamed.
+//! 0. The lock is seen to be there still, or made again, and what the list lacks is written: nothing that is not on it is renamed.
 //! 1. A fragment at the end of the live file is closed, so that every line of a backup is whole or marked.
 //! 2. Of a backup that lies there twice, because its compression was stopped at the last step, the compressed half is
 //!    removed: parted, the two would look like two backups.
@@ -39,6 +39,7 @@ impl Shared {
     /// Does the steps of a rotation, from the one that failed the last time.
     pub(super) fn try_rotate(&self, state: &mut State) -> io::Result<Opened> {
         if !state.is_renamed {
+            state.family.hold_on(&*self.files, &self.path, &self.family)?;
             state.family.write()?;
             let live = self.files.find(&self.path)?;
             if live.is_some_and(|found| found.is_file && found.id == state.id) {

@@ -33,6 +33,8 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// What the clones of an `InstanceFile` share.
 pub(super) struct Shared {
     pub(super) path: PathBuf,
+    /// The name of the family: what all instances have in common.
+    pub(super) family: String,
     /// The size that the live file doesn't exceed, of single lines that are larger apart; `u64::MAX` for none.
     pub(super) max_bytes: u64,
     pub(super) backups: usize,
