@@ -87,7 +87,9 @@ fn run(root: &Path) -> Result<(), Box<dyn Error>> {
 
     let live = log.path().display();
     compare(&Log::read(log.path())?, &found, &done, &log.stats())?;
-    print(format_args!("\nworth trying:\n  grep '\\[f{tasks}\\]' '{live}'*\n  tail -F '{live}'\n"))
+    print(format_args!(
+        "\nworth trying:\n  ls -rv '{live}'* | xargs grep -h '\\[f{tasks}\\]'\n  tail -F '{live}'\n"
+    ))
 }
 
 /// What lies under a folder.

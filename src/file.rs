@@ -34,6 +34,9 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
     /// Renames a file to a name that is free: [`ErrorKind::AlreadyExists`] if it isn't.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Renames a file, over another if there is one.
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
@@ -55,16 +58,13 @@ pub(crate) trait AppendFile: fmt::Debug + Send {
     /// Takes the lock of the file, for as long as it is open. Returns whether it was to be had.
     fn try_lock(&mut self) -> io::Result<bool>;
 
-    /// Makes it empty.
-    fn clear(&mut self) -> io::Result<()>;
-
     /// Returns when everything in it is on the disk.
     fn sync(&mut self) -> io::Result<()>;
 }
 
 /// Which file of a folder it is, whatever its name: its inode and, because inodes are used again, when it was made. On
 /// file systems that don't keep the latter, the device is part of it: it may be another one after the next mount, and
-/// rather too few files are known again than too many. Where there are no inodes, all files are the same.
+/// rather too few files are known again than too many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct FileId {
     pub(crate) device: u64,
@@ -80,6 +80,7 @@ pub(crate) struct Found {
     pub(crate) is_file: bool,
     pub(crate) is_link: bool,
     pub(crate) is_dir: bool,
+    pub(crate) len: u64,
     pub(crate) modified: SystemTime,
 }
 
@@ -153,6 +154,10 @@ impl FileSystem for RealFileSystem {
         rename_new(from, to)
     }
 
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
@@ -166,6 +171,7 @@ impl FileSystem for RealFileSystem {
                     is_file: meta.is_file(),
                     is_link: meta.is_symlink(),
                     is_dir: meta.is_dir(),
+                    len: meta.len(),
                     modified: meta.modified()?,
                 }))
             }),
@@ -188,10 +194,6 @@ impl AppendFile for File {
 
     fn try_lock(&mut self) -> io::Result<bool> {
         lock_file(self)
-    }
-
-    fn clear(&mut self) -> io::Result<()> {
-        self.set_len(0)
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -263,9 +265,13 @@ fn rename_in_two_steps(from: &Path, to: &Path) -> io::Result<()> {
 fn id_of(meta: &fs::Metadata) -> FileId {
     use std::os::unix::fs::MetadataExt as _;
 
-    let born = meta.created().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
-    let born = born.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or_default();
+    let born = born(meta);
     FileId { device: if born == 0 { meta.dev() } else { 0 }, inode: meta.ino(), born }
+}
+
+fn born(meta: &fs::Metadata) -> u64 {
+    let since = meta.created().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    since.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or_default()
 }
 
 /// flock(2): held by the open file, so it goes with the last process that has it open.
@@ -321,8 +327,8 @@ fn set_mode(file: &File, meta: &fs::Metadata, mode: Option<u32>) -> io::Result<(
 }
 
 #[cfg(not(unix))]
-fn id_of(_meta: &fs::Metadata) -> FileId {
-    FileId::default()
+fn id_of(meta: &fs::Metadata) -> FileId {
+    FileId { born: born(meta), ..FileId::default() }
 }
 
 /// Without flock(2) there is no lock: nobody is refused.

@@ -118,6 +118,7 @@ fn the_level_comes_from_the_environment_and_counts_for_the_lifecycle_too() {
     let info = tagged(&["-- RUNNING", "error", "warn", "info", "--- Retry 1 ---", "-- SUCCESS"]);
     assert_eq!(lines_of("child_logs_at_every_level", &[]), info);
     assert_eq!(at("info"), info);
+    assert_eq!(at(""), info, "empty is unset");
     assert_eq!(at("Warning"), tagged(&["error", "warn", "--- Retry 1 ---"]));
     assert_eq!(at("error"), tagged(&["error", "--- Retry 1 ---"]));
     let (first, last) = (["-- RUNNING", "error", "warn", "info"], ["--- Retry 1 ---", "-- SUCCESS"]);
@@ -151,7 +152,7 @@ fn refused(spec: Option<&str>, level: Option<&OsStr>) -> String {
 #[test]
 fn a_level_that_is_none_is_an_error_that_names_the_variable_and_leaves_nothing() {
     let expected = "is no level: expected one of off, error, warn (or warning), info, debug, trace";
-    for level in ["loud", "", "3"] {
+    for level in ["loud", " ", "3"] {
         let error = format!("the environment variable TASKLOG_LEVEL: {level:?} {expected}");
         assert_eq!(refused(None, Some(OsStr::new(level))), error);
     }

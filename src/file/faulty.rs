@@ -148,6 +148,11 @@ impl FileSystem for FaultyFileSystem {
         RealFileSystem.rename(from, to)
     }
 
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.fail("replace")?;
+        RealFileSystem.replace(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.fail("remove")?;
         RealFileSystem.remove(path)
@@ -196,11 +201,6 @@ impl AppendFile for FaultyFile {
     fn try_lock(&mut self) -> io::Result<bool> {
         self.files.fail("try_lock")?;
         self.file.try_lock()
-    }
-
-    fn clear(&mut self) -> io::Result<()> {
-        self.files.fail("clear")?;
-        self.file.clear()
     }
 
     fn sync(&mut self) -> io::Result<()> {

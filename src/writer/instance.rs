@@ -5,6 +5,8 @@ mod family;
 mod forked;
 #[cfg(all(feature = "gzip", unix))]
 mod gzip;
+#[cfg(unix)]
+mod prune;
 mod rotate;
 mod shared;
 
@@ -17,7 +19,7 @@ use self::shared::Shared;
 use super::{Gather, LineWriter, Stats, TakeLines};
 use crate::Error;
 
-/// A log file of this process alone, which rotates by itself when it has reached a size.
+/// A log file of this process alone, which rotates by itself: at a size, by the hour, day or week.
 ///
 /// `tasks.log` keeps its name; `tasks.log.1` is the newest backup. A line is never split over two files. Every line
 /// is with the operating system when the log call returns: whatever happens to the process, it is in the file.
@@ -26,6 +28,9 @@ use crate::Error;
 /// names it ([`Error::is_in_use`]), or the next free name ([`InUse::NextFree`]). Nothing that this log did not write is
 /// ever renamed, overwritten or removed: which files are its own is kept in `.tasks.log.lock` beside it, which also
 /// holds the lock. If that list is lost, the backups of before stay for good.
+///
+/// A live file that somebody moves or deletes is not made again before the next rotation: until then its lines go where
+/// the file went. Where there is no flock(2), on Windows, there is no lock.
 ///
 /// Clones share the file. Threads take turns for each line.
 ///
@@ -43,7 +48,8 @@ use crate::Error;
 ///
 /// # After fork(2)
 ///
-/// The child's lines go to the same file. Only the process that opened the log rotates it. The lock goes with the last of
+/// The child's lines go to the same file. Only the process that opened the log rotates it, and its limit counts its own
+/// lines only: open the log after daemonizing, and in each worker of a prefork server. The lock goes with the last of
 /// them: while a child lives, no other process gets the path. With `compress`, a child that is stopped between finding
 /// the file and writing to it, for as long as a rotation and the compression take, loses that line.
 ///

@@ -23,16 +23,23 @@ use crate::{
 /// How long a standard output that doesn't block is left alone when it is full.
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// How long a child made by fork(2) waits for its turn: a thread that had it may not be there.
+const PATIENCE_OF_CHILDREN: Duration = Duration::from_secs(1);
+
 /// Standard output. Clones share the account.
 pub(super) struct Stdout {
     turns: Arc<Turns<Tail>>,
+    /// How often this process was forked when this was made.
+    forks: u64,
     /// What was written to this very clone, as an `io::Write`, without LF.
     gather: Gather,
 }
 
 impl Stdout {
     pub(super) fn new() -> Self {
-        Stdout { turns: Arc::new(Turns::new(Tail::default())), gather: Gather::default() }
+        sys::watch_forks();
+        let turns = Arc::new(Turns::new(Tail::default()));
+        Stdout { turns, forks: sys::forks(), gather: Gather::default() }
     }
 
     pub(super) fn stats(&self) -> Stats {
@@ -41,8 +48,10 @@ impl Stdout {
 
     /// Locks standard output, then the account; while the process ends, only the account, and within a limit.
     fn print(&self, lines: &[u8], was_cut: bool) -> io::Result<()> {
-        let _turn = (!sys::is_exiting()).then(|| io::stdout().lock());
-        let mut tail = self.turns.lock_for(lines::count(lines), was_cut, None)?;
+        let is_forked = self.forks != sys::forks(); // a thread that had a lock may not be there
+        let _turn = (!sys::is_exiting() && !is_forked).then(|| io::stdout().lock());
+        let limit = is_forked.then_some(PATIENCE_OF_CHILDREN);
+        let mut tail = self.turns.lock_for(lines::count(lines), was_cut, limit)?;
         tail.append(lines, &mut append_patiently).1
     }
 }
@@ -130,7 +139,7 @@ impl Drop for Stdout {
 
 impl Clone for Stdout {
     fn clone(&self) -> Self {
-        Stdout { turns: Arc::clone(&self.turns), gather: Gather::default() }
+        Stdout { turns: Arc::clone(&self.turns), forks: self.forks, gather: Gather::default() }
     }
 }
 

@@ -88,13 +88,41 @@ fn backups_whose_list_is_lost_are_somebody_elses() {
 }
 
 #[test]
-fn a_list_that_is_not_ours_names_nothing() {
+fn a_file_that_has_the_name_of_the_lock_and_is_none_is_an_error_and_left_alone() {
+    let dir = Dir::new();
+    dir.write(".tasks.log.lock", "something else\n");
+    let error = builder(&dir).build().expect_err("it is somebody's");
+    let cause = std::error::Error::source(&error).expect("the cause").to_string();
+    assert!(cause.contains(".tasks.log.lock\" is no lock of this crate"), "{cause}");
+    assert_eq!(dir.read(".tasks.log.lock"), "something else\n");
+}
+
+#[test]
+fn a_lock_whose_header_a_crash_has_torn_begins_anew() {
+    for torn in ["", "tracing-tas", "tracing-tasklog 1"] {
+        let dir = Dir::new();
+        dir.write(".tasks.log.lock", torn);
+        write_numbers(&rotating(&dir), 1, 2);
+        write_numbers(&rotating(&dir), 3, 4);
+        // The first life's backups are known as its own: they have moved on, and the oldest is gone.
+        assert_eq!(dir.names(), ["tasks.log", "tasks.log.1", "tasks.log.2"], "{torn:?}");
+        assert_eq!(dir.read("tasks.log.2"), "002\n", "{torn:?}");
+    }
+}
+
+#[test]
+fn a_list_that_has_become_long_is_replaced_and_forgets_nothing_that_is_there() {
     let dir = Dir::new();
     write_numbers(&rotating(&dir), 1, 2);
-    let list = dir.read(".tasks.log.lock").replace("tracing-tasklog 1", "something else");
-    dir.write(".tasks.log.lock", list);
-    write_numbers(&rotating(&dir), 3, 4);
-    assert_eq!((dir.read("tasks.log.1"), dir.read("tasks.log.2")), ("001\n".into(), "003\n".into()));
+    dir.append(".tasks.log.lock", "own 0 1 1\n".repeat(7_000));
+    let file = rotating(&dir);
+    write_numbers(&file, 3, 4);
+    assert!(dir.read(".tasks.log.lock").len() < 1_000);
+    assert_eq!(dir.read("tasks.log.2"), "002\n");
+    assert!(builder(&dir).build().expect_err("the new list is locked").is_in_use());
+    drop(file);
+    write_numbers(&rotating(&dir), 5, 5);
+    assert_eq!((dir.read("tasks.log.2"), dir.names().len()), ("003\n".into(), 3));
 }
 
 #[test]

@@ -7,9 +7,11 @@ use std::{
     sync::Arc,
 };
 
+#[cfg(unix)]
+use super::prune::prune;
 use super::{
     Handle, InstanceFile,
-    family::{self, Claim, Family},
+    family::{Claim, Family},
     forked::Forked,
     shared::{Shared, State},
 };
@@ -144,9 +146,10 @@ impl InstanceFileBuilder {
 
     /// Keeps the files of `instances` instances, this one included, when it is built (default: all). 0 is an error.
     ///
-    /// Of the instances whose process is gone, those that wrote last stay. An instance is another path of the same
+    /// Those that wrote last stay, and those whose process is alive. An instance is another path of the same
     /// family: the same but for `{pid}` and `{instance}`. Only files that the lists beside them name as written by
     /// their instance are removed, and never those of a process that is alive.
+    #[cfg(unix)]
     pub fn keep_instances(mut self, instances: usize) -> Self {
         self.keep_instances = Some(instances);
         self
@@ -191,7 +194,6 @@ impl InstanceFileBuilder {
         let without_limit = if every.is_some() { u64::MAX } else { 10 * 1024 * 1024 };
         let shared = Arc::new(Shared {
             path,
-            family: name,
             max_bytes: self.max_bytes.unwrap_or(without_limit),
             backups: self.backups,
             every,
@@ -201,18 +203,19 @@ impl InstanceFileBuilder {
             notice: self.notice,
             turns: Turns::new(state),
             forks: sys::forks(),
-            forked: Forked::default(),
+            forked: Forked::new(),
             #[cfg(all(feature = "gzip", unix))]
             compress: self.compress.then(Arc::default),
         });
+        let handle = Arc::new(Handle::new(Arc::clone(&shared))?);
+        #[cfg(unix)]
         if let Some(keep) = self.keep_instances {
-            if let Err(cause) = family::prune(&*shared.files, &shared.path, &shared.family, keep) {
-                shared
-                    .notice
-                    .tell(Trouble::Rotation, &Error::io("remove old instances of", &shared.path, cause));
+            if let Err(cause) = prune(&*shared.files, &shared.path, &name, keep) {
+                let error = Error::io("remove old instances of", &shared.path, cause);
+                shared.notice.tell(Trouble::Rotation, &error);
             }
         }
-        Ok(InstanceFile { handle: Arc::new(Handle::new(shared)?), gather: Gather::default() })
+        Ok(InstanceFile { handle, gather: Gather::default() })
     }
 
     /// Returns by which hours, days or weeks the file is rotated.
@@ -251,11 +254,15 @@ impl InstanceFileBuilder {
         let names = if self.if_in_use == InUse::NextFree { NAMES } else { 1 };
         let mut pid = None;
         for number in 1..=names {
-            let path = resolved(files, &numbered(path, number))
+            let path = resolved(files, &numbered(path, number), self.mode)
                 .map_err(|cause| Error::io("open the log file", path, cause))?;
-            match Family::claim(files, &path, name)
+            match Family::claim(files, &path, name, self.mode)
                 .map_err(|cause| Error::io("lock the log file", &path, cause))?
             {
+                // A name that this crate has chosen is not free if somebody else's file has it.
+                Claim::Held(family) if number > 1 && is_foreign(files, &path, &family) => {
+                    family.give_up(files, &path, ());
+                }
                 Claim::Held(family) => return Ok((path, family)),
                 Claim::InUse(by) => pid = by,
             }
@@ -282,7 +289,7 @@ impl InstanceFileBuilder {
         match open() {
             Ok(opened) => {
                 family.add(opened.id);
-                if let Err(cause) = family.write() {
+                if let Err(cause) = family.write(sys::file_size_limit()) {
                     // A full disk is no reason not to start: the first rotation begins with it.
                     let error = Error::io("write the list of files beside", path, cause);
                     self.notice.tell(Trouble::Rotation, &error);
@@ -311,18 +318,25 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Returns where a path leads to: a log that is a link rotates at the place of the file. Refuses what is no regular file
-/// before anything is made beside it.
-fn resolved(files: &dyn FileSystem, path: &Path) -> io::Result<PathBuf> {
+fn is_foreign(files: &dyn FileSystem, path: &Path, family: &Family) -> bool {
+    files.find(path).map_or(true, |found| found.is_some_and(|found| !family.owns(found.id)))
+}
+
+/// Returns where a path leads to: a log that is a link rotates at the place of the file, in the folder that a linked one
+/// leads to now. Refuses what is no regular file before anything is made beside it.
+fn resolved(files: &dyn FileSystem, path: &Path, mode: Option<u32>) -> io::Result<PathBuf> {
     match files.find(path)? {
         Some(found) if found.is_link => {
-            drop(files.open(path, None)?); // a dangling link gets its file now
+            drop(files.open(path, mode)?); // a dangling link gets its file now
             path.canonicalize()
         }
         Some(found) if found.is_dir => Err(io::ErrorKind::IsADirectory.into()),
         Some(found) if !found.is_file => {
             Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
         }
-        _ => Ok(path.to_owned()),
+        _ => match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => Ok(parent.canonicalize()?.join(name)),
+            _ => Ok(path.to_owned()),
+        },
     }
 }

@@ -1,7 +1,7 @@
 //! Whose files they are: the lock that keeps a second process off a path, and the list of files that are its own.
 //!
 //! Beside `tasks.log` lies `.tasks.log.lock`. Its lock is held as long as the log is open; the kernel lets go of it
-//! with the process. Its content only grows:
+//! with the process. Lines are only ever appended to it:
 //!
 //! ```text
 //! tracing-tasklog 1
@@ -22,7 +22,8 @@ use std::{
     ffi::OsString,
     io::{self, ErrorKind},
     path::{Path, PathBuf},
-    process,
+    process, thread,
+    time::Duration,
 };
 
 use crate::file::{AppendFile, FileId, FileSystem, Opened};
@@ -32,16 +33,27 @@ const HEADER: &str = "tracing-tasklog 1";
 /// What ends a line of which a crash has left a part: the half of a number would be another file's.
 const TORN: &[u8] = b" torn\n";
 
-/// A list of more bytes than this is written anew at the next start.
-const COMPACT_AT: u64 = 4 * 1024 * 1024;
+/// A list that has become longer than this many bytes is replaced by a new one.
+const COMPACT_AT: u64 = 64 * 1024;
+
+/// How often a lock is tried before its holder counts as a process that has the path, and not one that just looks whether
+/// it is there.
+const TRIES: u32 = 20;
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 
 /// The lock of a log, while it is held, and the files that are its own.
 #[derive(Debug)]
 pub(super) struct Family {
+    /// What all instances have in common.
+    name: String,
+    /// The mode of the list's file: the log's.
+    mode: Option<u32>,
     /// Which file the list is.
     id: FileId,
     /// `None` where the folder can't be written: the log file itself holds the lock then.
     list: Option<Box<dyn AppendFile>>,
+    /// The length of the list.
+    len: u64,
     /// Whether the lock file was made for this claim.
     is_new: bool,
     own: HashSet<FileId>,
@@ -57,32 +69,50 @@ pub(super) enum Claim {
 }
 
 impl Family {
-    /// Takes the lock of the log at `path`, which belongs to the family `name`.
-    pub(super) fn claim(files: &dyn FileSystem, path: &Path, name: &str) -> io::Result<Claim> {
+    /// Takes the lock of the log at `path`, which belongs to the family `name`. A new lock file has `mode`.
+    pub(super) fn claim(
+        files: &dyn FileSystem,
+        path: &Path,
+        name: &str,
+        mode: Option<u32>,
+    ) -> io::Result<Claim> {
         let lock_path = lock_path(path);
-        loop {
-            let Some(lock) = open_lock(files, &lock_path)? else {
-                return Ok(Claim::Held(Family::new(None, FileId::default(), false)));
-            };
-            let (id, len, is_torn) = (lock.id, lock.len, lock.is_torn);
-            let mut family = Family::new(Some(lock.file), id, len == 0);
+        for _ in 0..TRIES {
+            let mut family = Family::new(name, mode);
+            let Some(lock) = open_lock(files, &lock_path, mode)? else { return Ok(Claim::Held(family)) };
+            (family.id, family.len, family.is_new) = (lock.id, lock.len, lock.len == 0);
+            family.list = Some(lock.file);
             match family.lock(files, &lock_path) {
                 Ok(Lock::Held) => {}
-                Ok(Lock::InUse) => {
-                    return Ok(Claim::InUse(List::read(files, &lock_path).unwrap_or_default().pid));
+                Ok(Lock::InUse | Lock::Gone) => {
+                    thread::sleep(BETWEEN_TRIES);
+                    continue;
                 }
-                Ok(Lock::Gone) => continue,
                 Err(error) => return Err(family.give_up(files, path, error)),
             }
             // Read under the lock: another process may have written to it until now.
-            let begun = List::read(files, &lock_path).and_then(|list| {
-                family.own = list.own;
-                family.begin(files, path, name, len, is_torn)
-            });
-            return match begun {
-                Ok(()) => Ok(Claim::Held(family)),
+            let list = List::read(files, &lock_path).and_then(|list| list.of_this_crate(&lock_path));
+            return match list {
+                Ok(list) => {
+                    family.begin(list, lock.is_torn);
+                    Ok(Claim::Held(family))
+                }
                 Err(error) => Err(family.give_up(files, path, error)),
             };
+        }
+        Ok(Claim::InUse(List::read(files, &lock_path).ok().and_then(|list| list.pid)))
+    }
+
+    fn new(name: &str, mode: Option<u32>) -> Self {
+        Family {
+            name: name.to_owned(),
+            mode,
+            id: FileId::default(),
+            list: None,
+            len: 0,
+            is_new: false,
+            own: HashSet::new(),
+            unwritten: Vec::new(),
         }
     }
 
@@ -98,61 +128,57 @@ impl Family {
         Ok(files.find(lock_path)?.is_some_and(|found| found.id == self.id))
     }
 
-    /// Sees to it that the lock is the one at its place: one that somebody has removed is made again, with the whole
-    /// list. An error if another process has taken the path meanwhile.
-    pub(super) fn hold_on(&mut self, files: &dyn FileSystem, path: &Path, name: &str) -> io::Result<()> {
-        if self.list.is_none() || self.is_at(files, &lock_path(path))? {
-            return Ok(());
-        }
-        path.parent().map_or(Ok(()), |parent| files.create_dir_all(parent))?;
-        match Family::claim(files, path, name)? {
-            Claim::Held(mut family) => {
-                self.own.iter().for_each(|id| family.add(*id));
-                *self = family;
-                Ok(())
-            }
-            Claim::InUse(_) => {
-                let what = "its lock was removed, and another process has taken the path";
-                Err(io::Error::new(ErrorKind::ResourceBusy, what))
-            }
-        }
-    }
-
-    fn new(list: Option<Box<dyn AppendFile>>, id: FileId, is_new: bool) -> Self {
-        Family { id, list, is_new, own: HashSet::new(), unwritten: Vec::new() }
-    }
-
     /// Notes what every list begins with, or, in one that is there, that this process has it now.
-    fn begin(
-        &mut self,
-        files: &dyn FileSystem,
-        path: &Path,
-        name: &str,
-        len: u64,
-        is_torn: bool,
-    ) -> io::Result<()> {
-        let is_long = len > COMPACT_AT;
-        if len == 0 || is_long {
-            self.unwritten = format!("{HEADER}\nfamily {name:?}\n").into_bytes();
-        } else if is_torn {
+    fn begin(&mut self, list: List, is_torn: bool) {
+        self.own = list.own;
+        if is_torn {
             self.unwritten.extend_from_slice(TORN);
         }
-        if is_long {
-            self.forget_what_is_gone(files, path)?;
-            self.own.iter().for_each(|id| self.unwritten.extend_from_slice(own_line(*id).as_bytes()));
-            self.list.as_mut().map_or(Ok(()), |list| list.clear())?;
+        if !list.has_header {
+            self.unwritten.extend_from_slice(format!("{HEADER}\nfamily {:?}\n", self.name).as_bytes());
         }
         self.unwritten.extend_from_slice(format!("pid {}\n", process::id()).as_bytes());
-        Ok(())
     }
 
-    /// Forgets files that are gone.
-    fn forget_what_is_gone(&mut self, files: &dyn FileSystem, path: &Path) -> io::Result<()> {
+    /// Sees to it that the lock is the one at its place, and the list not too long: one that somebody has removed, or that
+    /// could not be made, is made again, and a long one replaced. An error if that can't be, or if another process has
+    /// taken the path meanwhile.
+    pub(super) fn hold_on(&mut self, files: &dyn FileSystem, path: &Path, size_limit: u64) -> io::Result<()> {
+        if self.list.is_none() || !self.is_at(files, &lock_path(path))? {
+            path.parent().map_or(Ok(()), |parent| files.create_dir_all(parent))?;
+            let Claim::Held(mut family) = Family::claim(files, path, &self.name, self.mode)? else {
+                let what = "its lock was removed, and another process has taken the path";
+                return Err(io::Error::new(ErrorKind::ResourceBusy, what));
+            };
+            if family.list.is_none() {
+                return Err(io::Error::new(ErrorKind::PermissionDenied, "its folder can't be written"));
+            }
+            self.own.iter().for_each(|id| family.add(*id));
+            *self = family;
+        }
+        if self.len > COMPACT_AT.min(size_limit / 2) { self.replace(files, path) } else { Ok(()) }
+    }
+
+    /// Replaces the list by a new one, of the files that are still there. The new one is whole and locked before it has
+    /// the name: whatever happens on the way, one of the two is there.
+    fn replace(&mut self, files: &dyn FileSystem, path: &Path) -> io::Result<()> {
         let mut there = HashSet::new();
         for name in files.list(path.parent().unwrap_or(path))? {
             there.extend(files.find(&name)?.map(|found| found.id));
         }
-        self.own.retain(|id| there.contains(id));
+        let new_path = hidden(path, ".lock.new");
+        if files.find(&new_path)?.is_some_and(|found| found.is_file) {
+            files.remove(&new_path)?; // nobody else makes one: this process has the lock
+        }
+        let opened = files.open(&new_path, self.mode)?;
+        let mut new = Family::new(&self.name, self.mode);
+        (new.id, new.list) = (opened.id, Some(opened.file));
+        new.begin(List::default(), false);
+        self.own.intersection(&there).for_each(|id| new.add(*id));
+        new.lock(files, &new_path)?;
+        new.write(u64::MAX)?;
+        files.replace(&new_path, &lock_path(path))?;
+        *self = new;
         Ok(())
     }
 
@@ -182,13 +208,19 @@ impl Family {
         }
     }
 
-    /// Writes what the list lacks. What can't be written stays for the next time.
-    pub(super) fn write(&mut self) -> io::Result<()> {
+    /// Writes what the list lacks, which doesn't grow beyond `size_limit`. What can't be written stays for the next time.
+    pub(super) fn write(&mut self, size_limit: u64) -> io::Result<()> {
         let Some(list) = &mut self.list else { return Ok(()) };
+        if self.len + self.unwritten.len() as u64 > size_limit {
+            return Err(ErrorKind::FileTooLarge.into());
+        }
         while !self.unwritten.is_empty() {
             match list.append(&self.unwritten) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(taken) => drop(self.unwritten.drain(..taken)),
+                Ok(taken) => {
+                    self.len += taken as u64;
+                    self.unwritten.drain(..taken);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -210,13 +242,14 @@ enum Lock {
 }
 
 /// Opens a lock file; `None` where it can't be made.
-fn open_lock(files: &dyn FileSystem, lock: &Path) -> io::Result<Option<Opened>> {
-    if files.find(lock)?.is_some_and(|found| !found.is_file) {
+fn open_lock(files: &dyn FileSystem, lock: &Path, mode: Option<u32>) -> io::Result<Option<Opened>> {
+    let found = files.find(lock)?;
+    if found.is_some_and(|found| !found.is_file) {
         return Err(io::Error::new(ErrorKind::InvalidInput, format!("{lock:?} is no regular file")));
     }
-    match files.open(lock, None) {
+    match files.open(lock, mode) {
         // One that is there and can't be opened is somebody's: to go on without it would be to ignore the lock.
-        Err(error) if is_forbidden(&error) && files.find(lock)?.is_none() => Ok(None),
+        Err(error) if is_forbidden(&error) && found.is_none() => Ok(None),
         opened => opened.map(Some),
     }
 }
@@ -244,24 +277,33 @@ fn hidden(path: &Path, suffix: &str) -> PathBuf {
 
 /// What a lock file says.
 #[derive(Debug, Default)]
-struct List {
-    family: Option<String>,
+pub(super) struct List {
+    has_header: bool,
+    /// Whether it begins with something else than a header or a part of one.
+    is_foreign: bool,
+    pub(super) family: Option<String>,
     pid: Option<u32>,
-    own: HashSet<FileId>,
+    pub(super) own: HashSet<FileId>,
 }
 
 impl List {
     /// Reads what there is: of a list that is not ours, nothing.
-    fn read(files: &dyn FileSystem, path: &Path) -> io::Result<Self> {
+    pub(super) fn read(files: &dyn FileSystem, path: &Path) -> io::Result<Self> {
         let content = files.read(path)?;
         let content = String::from_utf8_lossy(&content);
-        let mut lines = content.lines();
-        let mut list = List::default();
-        if lines.next() != Some(HEADER) {
+        // A crash at the first start may have left a part of the header, and the next start marked it as such.
+        let is_header = |line: &str| line.strip_suffix('\n') == Some(HEADER);
+        let is_torn_header =
+            |line: &&str| !is_header(line) && HEADER.starts_with(line.trim_end().trim_end_matches(" torn"));
+        let mut lines = content.split_inclusive('\n').skip_while(is_torn_header);
+        let first = lines.next();
+        let mut list = List { has_header: first.is_some_and(is_header), ..List::default() };
+        list.is_foreign = first.is_some() && !list.has_header;
+        if list.is_foreign {
             return Ok(list);
         }
         for line in lines {
-            match line.split_once(' ') {
+            match line.trim_end_matches('\n').split_once(' ') {
                 Some(("family", family)) => list.family = Some(family.to_owned()),
                 Some(("pid", pid)) => list.pid = pid.parse().ok(),
                 Some(("own", id)) => list.own.extend(parse_id(id)),
@@ -270,73 +312,19 @@ impl List {
         }
         Ok(list)
     }
+
+    /// Refuses a file of the lock's name that is somebody else's.
+    fn of_this_crate(self, path: &Path) -> io::Result<Self> {
+        if self.is_foreign {
+            let what = format!("{path:?} is no lock of this crate: it has the name, so move it away");
+            return Err(io::Error::new(ErrorKind::InvalidData, what));
+        }
+        Ok(self)
+    }
 }
 
 fn parse_id(text: &str) -> Option<FileId> {
     let mut numbers = text.split(' ').map(|number| number.parse().ok());
     let id = FileId { device: numbers.next()??, inode: numbers.next()??, born: numbers.next()?? };
     numbers.next().is_none().then_some(id)
-}
-
-/// Removes the files of instances of the family `name` that are dead, but for the newest: so that with this one, `keep`
-/// instances stay. Returns the first error; the others are tried all the same.
-///
-/// An instance is dead if its lock can be had. What is removed is on its list.
-pub(super) fn prune(files: &dyn FileSystem, path: &Path, name: &str, keep: usize) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(path);
-    let family = format!("{name:?}");
-    let mut dead = Vec::new();
-    let mut alive = 0;
-    for lock in files.list(folder)? {
-        let Some(log) = log_of_lock(&lock).filter(|log| log != path) else { continue };
-        let list = List::read(files, &lock).unwrap_or_default(); // what can't be read can't be proved to be ours
-        if list.family.as_ref() != Some(&family) {
-            continue;
-        }
-        match hold(files, &lock)? {
-            None => alive += 1,
-            Some(held) => {
-                let written = files.find(&log)?.map_or(std::time::UNIX_EPOCH, |found| found.modified);
-                dead.push((written, log, lock, list, held));
-            }
-        }
-    }
-    dead.sort_by_key(|(written, ..)| std::cmp::Reverse(*written));
-    let stay = keep.saturating_sub(1 + alive);
-    let mut result = Ok(());
-    for (_, log, lock, list, _held) in dead.into_iter().skip(stay) {
-        let removed = remove_all(files, &log, &list.own).and_then(|()| files.remove(&lock));
-        result = result.and(removed);
-    }
-    result
-}
-
-/// Takes the lock of a dead instance, for as long as the file is kept. A lock file that was replaced meanwhile is not it.
-fn hold(files: &dyn FileSystem, lock: &Path) -> io::Result<Option<Box<dyn AppendFile>>> {
-    let Some(before) = files.find(lock)?.filter(|found| found.is_file) else { return Ok(None) };
-    let mut opened = files.open(lock, None)?;
-    let is_held = opened.file.try_lock()?;
-    let is_same = files.find(lock)?.is_some_and(|found| found.id == opened.id && found.id == before.id);
-    Ok((is_held && is_same).then_some(opened.file))
-}
-
-/// Removes the log, what has its name and a suffix, and a copy that it was compressing, as far as it is on the list.
-fn remove_all(files: &dyn FileSystem, log: &Path, own: &HashSet<FileId>) -> io::Result<()> {
-    let name = log.as_os_str().as_encoded_bytes();
-    let temporary = temporary_path(log);
-    for path in files.list(log.parent().unwrap_or(log))? {
-        let rest = path.as_os_str().as_encoded_bytes().strip_prefix(name);
-        let is_of_log =
-            path == temporary || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."));
-        if is_of_log && files.find(&path)?.is_some_and(|found| found.is_file && own.contains(&found.id)) {
-            files.remove(&path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Returns the path of the log whose lock this is.
-fn log_of_lock(lock: &Path) -> Option<PathBuf> {
-    let name = lock.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix(".lock")?;
-    Some(lock.with_file_name(name))
 }

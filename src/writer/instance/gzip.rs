@@ -6,7 +6,7 @@
 //! after it, both. The next one removes the compressed half of such a pair and begins again.
 
 use std::{
-    io,
+    io, mem,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{self, JoinHandle},
@@ -15,7 +15,7 @@ use std::{
 use super::{
     family::temporary_path,
     rotate::GZ,
-    shared::{Shared, State},
+    shared::{GAPS, Shared, State},
 };
 use crate::{
     Error,
@@ -96,7 +96,8 @@ impl Compressor {
 impl Drop for Compressor {
     fn drop(&mut self) {
         if self.forks != sys::forks() {
-            return; // nobody is there, and a thread of the parent may have had the lock of the signal for ever
+            mem::forget(self.thread.take()); // it isn't there, and a thread of the parent may have the signal's lock for ever
+            return;
         }
         self.signal.give(Order::End);
         let waits = |thread: &JoinHandle<()>| thread.thread().id() != thread::current().id(); // it may be in the error hook
@@ -127,7 +128,7 @@ fn compress_all(shared: &Shared) {
 /// half goes first.
 fn next_backup(shared: &Shared) -> io::Result<Option<Reading>> {
     let state = shared.state();
-    for slot in shared.slots(&state)?.iter().rev() {
+    for slot in shared.slots(&state, GAPS)?.iter().rev() {
         let [plain, compressed @ ..] = slot.backups.as_slice() else { continue };
         if is_compressed(plain) {
             continue;
@@ -148,17 +149,21 @@ fn compress_one(shared: &Shared, mut backup: Reading) -> io::Result<()> {
         remove_temporary(shared, &state)?;
         let copy = shared.files.create_new(&temporary, backup.mode)?;
         state.family.add(copy.id);
-        state.family.write()?;
+        let limit = state.size_limit;
+        state.family.write(limit)?;
         copy.file
     };
     let mut encoder = flate2::write::GzEncoder::new(Copy(copy), flate2::Compression::default());
-    io::copy(&mut backup.content, &mut encoder)?;
+    let copied = io::copy(&mut backup.content, &mut encoder)?;
     encoder.finish()?.0.sync()?;
     let state = shared.state();
     match place_of(shared, &state, backup.id)? {
         Some(now) => {
             let mut compressed = now.clone().into_os_string();
             compressed.push(GZ);
+            if shared.files.find(&now)?.is_some_and(|found| found.len > copied) {
+                return shared.files.remove(&temporary); // a child of a fork has added a line: once more
+            }
             shared.files.rename(&temporary, Path::new(&compressed))?;
             shared.files.remove(&now)
         }
@@ -168,7 +173,7 @@ fn compress_one(shared: &Shared, mut backup: Reading) -> io::Result<()> {
 
 /// Returns the name that a backup has now.
 fn place_of(shared: &Shared, state: &State, id: FileId) -> io::Result<Option<PathBuf>> {
-    for path in shared.slots(state)?.into_iter().flat_map(|slot| slot.backups) {
+    for path in shared.slots(state, GAPS)?.into_iter().flat_map(|slot| slot.backups) {
         if shared.files.find(&path)?.is_some_and(|found| found.id == id) {
             return Ok(Some(path));
         }

@@ -16,7 +16,7 @@
 //!    the path leads to another file, because somebody has moved or removed ours, there is nothing to rename.
 //! 6. A new live file is opened and put on the list. Until that succeeds lines go to the old one.
 //!
-//! No rename replaces anything: the kernel refuses a name that is taken, also one that was free a moment ago. A step that
+//! No rename replaces anything: on Linux the kernel refuses a name that is taken, also one that was free a moment ago. A step that
 //! fails ends the rotation: the line is written to the file that is open, the size limit is exceeded, and a second
 //! later the next line tries again, from the step that failed. A process that is killed between two steps leaves what
 //! these steps leave, and the next process goes on from there: the list has told it which files are its own.
@@ -39,8 +39,8 @@ impl Shared {
     /// Does the steps of a rotation, from the one that failed the last time.
     pub(super) fn try_rotate(&self, state: &mut State) -> io::Result<Opened> {
         if !state.is_renamed {
-            state.family.hold_on(&*self.files, &self.path, &self.family)?;
-            state.family.write()?;
+            state.family.hold_on(&*self.files, &self.path, state.size_limit)?;
+            state.family.write(state.size_limit)?;
             let live = self.files.find(&self.path)?;
             if live.is_some_and(|found| found.is_file && found.id == state.id) {
                 let first = self.make_room(state)?;
@@ -50,7 +50,7 @@ impl Shared {
         }
         let opened = self.open_live()?;
         state.family.add(opened.id);
-        if state.family.write().is_err() {
+        if state.family.write(state.size_limit).is_err() {
             state.tail.stats.errors += 1; // the next rotation begins with it, and tells if it fails again
         }
         Ok(opened)
@@ -69,7 +69,7 @@ impl Shared {
 
     /// Frees the first slot. Returns its path.
     fn make_room(&self, state: &State) -> io::Result<PathBuf> {
-        let mut slots = self.slots(state)?;
+        let mut slots = self.slots(state, 1)?;
         for slot in &mut slots {
             slot.backups.iter().skip(1).try_for_each(|compressed| self.files.remove(compressed))?;
             slot.backups.truncate(1);
@@ -91,13 +91,17 @@ impl Shared {
     }
 
     /// Returns the log's slots: as many numbers as there may be backups, those left out at which somebody else's file is.
-    pub(super) fn slots(&self, state: &State) -> io::Result<Vec<Slot>> {
+    /// No further than to so many that are free: each costs two system calls.
+    pub(super) fn slots(&self, state: &State, mut free: usize) -> io::Result<Vec<Slot>> {
         let mut slots = Vec::new();
         for number in 1.. {
-            if slots.len() == self.backups {
+            if slots.len() == self.backups || free == 0 {
                 break;
             }
-            slots.extend(self.slot(state, number)?);
+            if let Some(slot) = self.slot(state, number)? {
+                free -= usize::from(slot.backups.is_empty());
+                slots.push(slot);
+            }
         }
         Ok(slots)
     }

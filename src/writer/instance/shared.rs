@@ -30,11 +30,13 @@ use crate::{
 /// How long a rotation that failed waits for its next try.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// How many free numbers among the backups, left by rotations that were stopped or by somebody who removed some, are
+/// looked behind.
+pub(super) const GAPS: usize = 16;
+
 /// What the clones of an `InstanceFile` share.
 pub(super) struct Shared {
     pub(super) path: PathBuf,
-    /// The name of the family: what all instances have in common.
-    pub(super) family: String,
     /// The size that the live file doesn't exceed, of single lines that are larger apart; `u64::MAX` for none.
     pub(super) max_bytes: u64,
     pub(super) backups: usize,
@@ -160,8 +162,9 @@ impl Shared {
         state.file.sync().map_err(failed)?;
         let new_backups =
             usize::try_from(state.tail.stats.rotations - state.synced_rotations).unwrap_or(usize::MAX);
-        let slots = if new_backups > 0 { self.slots(&state).map_err(failed)? } else { Vec::new() };
-        for path in slots.iter().take(new_backups).flat_map(|slot| &slot.backups) {
+        let slots = if new_backups > 0 { self.slots(&state, GAPS).map_err(failed)? } else { Vec::new() };
+        let newest = new_backups.saturating_add(usize::from(state.is_renamed));
+        for path in slots.iter().take(newest).flat_map(|slot| &slot.backups) {
             self.files.sync(path).map_err(failed)?;
         }
         self.files.sync(self.path.parent().unwrap_or(&self.path)).map_err(failed)?;
@@ -221,8 +224,11 @@ impl State {
         result
     }
 
-    /// Closes the fragment that the file ends in, if it does.
+    /// Closes the fragment that the file ends in, if it does, and if the kernel lets this process write so much.
     fn close_fragment(&mut self) -> io::Result<()> {
+        if self.size_limit < self.len + self.tail.owed_len() {
+            return Ok(());
+        }
         let file = &mut self.file;
         let (taken, result) = self.tail.close_fragment(&mut |bytes| file.append(bytes));
         self.len += taken;
@@ -240,7 +246,7 @@ impl TakeLines for Shared {
     fn take_lines(&self, lines: &[u8]) {
         let was_cut = handoff::take();
         if self.is_forked() {
-            return self.forked.take_lines(self, lines);
+            return self.forked.take_lines(self, lines, was_cut);
         }
         let mut state = match self.turns.lock_for(lines::count(lines), was_cut, None) {
             Ok(state) => state,
