@@ -103,12 +103,16 @@
 //!   `tracing-appender` crate with what it needs, 16 crates in all, `time` and `crossbeam-channel` among them.
 //! - **tracing-log** (default) shows records of the `log` crate with their own target, and has [`try_init`] take them.
 //!   It costs the `tracing-log` crate.
+//! - **gzip** compresses backups, on Unix (`InstanceFileBuilder::compress`). It costs `flate2` and the pure Rust
+//!   `miniz_oxide`.
+//! - **local-time** rotates by local time (`InstanceFileBuilder::local_time`). It costs `jiff`; on Windows the time zone
+//!   rules of the world in the program too.
 //!
 //! # Platforms
 //!
 //! | | Linux | macOS | Windows |
 //! |---|---|---|---|
-//! | layer, lines, `InstanceFile`, `TaskWriter` | tested | compiles | compiles |
+//! | layer, lines, writers | tested | written for, not tried | written for, not tried |
 //! | one write at the end of the file | `O_APPEND` | `O_APPEND` | `FILE_APPEND_DATA` |
 //! | standard output: one write, past the buffer of `io::stdout` | yes | yes | through the buffer |
 //! | `file_mode`, `compress`, refusing a FIFO without waiting | yes | yes | no |
