@@ -14,7 +14,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use support::{
@@ -175,6 +175,8 @@ fn lines_of_four_threads_are_all_there_once_and_in_order() {
 #[ignore = "deep: waits for the end of a minute"]
 fn deep_a_rotation_happens_between_lines() {
     let dir = Dir::new();
+    let second = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() % 60);
+    wait_until("the last second of a minute", Duration::from_secs(61), || second() == 59);
     let file = Rolling::new(tracing_appender::rolling::minutely(dir.root(), "tasks.log"));
     let expect = log_on_threads(&file, 4, |n| n > 1_000_000 || (n % 500 == 499 && dir.names().len() == 2));
     let names = dir.names();
