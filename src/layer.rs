@@ -97,8 +97,7 @@ impl<W, T> TaskLayer<W, T> {
     /// what they saw before.
     #[must_use]
     pub fn with_min_level(self, level: impl Into<LevelFilter>) -> Self {
-        let level = level.into();
-        self.with(|options| options.min_level = level)
+        self.with(|options| options.min_level = level.into())
     }
 
     /// Takes another timer: any [`FormatTime`](tracing_subscriber::fmt::time::FormatTime) (default: [`UtcSeconds`]).
@@ -107,14 +106,8 @@ impl<W, T> TaskLayer<W, T> {
     /// without a fraction and a zone; others are for people.
     #[must_use]
     pub fn with_timer<T2>(self, timer: T2) -> TaskLayer<W, T2> {
-        let output = Output {
-            writer: Arc::clone(&self.output.writer),
-            timer: Arc::new(timer),
-            options: self.output.options.clone(),
-            open_tasks: Arc::clone(&self.output.open_tasks),
-            takers: Takers::default(),
-        };
-        TaskLayer { mark: self.mark, output: Arc::new(output) }
+        let options = self.output.options.clone();
+        self.with_output(Arc::new(timer), options)
     }
 
     /// Says whether log lines bear their level (default: false): `…12:00:00 WARN msg`.
@@ -183,13 +176,19 @@ impl<W, T> TaskLayer<W, T> {
         InterruptGuard::new(&self.output.open_tasks)
     }
 
-    /// The layer with other options. What its tasks hold already stays as it is.
+    /// The layer with other options.
     fn with(self, change: impl FnOnce(&mut Options)) -> Self {
         let mut options = self.output.options.clone();
         change(&mut options);
+        let timer = Arc::clone(&self.output.timer);
+        self.with_output(timer, options)
+    }
+
+    /// The layer with another timer and options. What its tasks hold already stays as it is.
+    fn with_output<T2>(self, timer: Arc<T2>, options: Options) -> TaskLayer<W, T2> {
         let output = Output {
             writer: Arc::clone(&self.output.writer),
-            timer: Arc::clone(&self.output.timer),
+            timer,
             options,
             open_tasks: Arc::clone(&self.output.open_tasks),
             takers: Takers::default(),

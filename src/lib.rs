@@ -141,7 +141,6 @@ mod layer;
 mod level;
 pub mod line;
 mod notice;
-mod rotation;
 mod sink;
 mod sys;
 mod task;

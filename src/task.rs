@@ -66,6 +66,11 @@ pub(crate) fn task_of<'r, R: LookupSpan<'r>>(span: &SpanRef<'r, R>) -> Option<Ar
     extensions.get::<TaskExtension>().map(|extension| Arc::clone(&extension.0))
 }
 
+/// Returns the innermost task that a span is in, itself included.
+pub(crate) fn innermost_task<'r, R: LookupSpan<'r>>(span: &SpanRef<'r, R>) -> Option<Arc<Task>> {
+    span.scope().filter_map(|span| task_of(&span)).find(|task| task.identity().is_task())
+}
+
 /// Returns the task of a span by its handle, whatever layers and wrappers there are, if the registry is
 /// tracing-subscriber's.
 pub(crate) fn task_of_handle(span: &tracing::Span) -> Option<Arc<Task>> {
@@ -77,8 +82,7 @@ pub(crate) fn task_of_handle(span: &tracing::Span) -> Option<Arc<Task>> {
 pub(crate) fn current_task() -> Option<Arc<Task>> {
     dispatcher::get_default(|dispatch| {
         let registry = dispatch.downcast_ref::<Registry>()?;
-        let span = registry.span(dispatch.current_span().id()?)?;
-        span.scope().filter_map(|span| task_of(&span)).find(|task| task.identity().is_task())
+        innermost_task(&registry.span(dispatch.current_span().id()?)?)
     })
 }
 

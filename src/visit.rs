@@ -10,7 +10,7 @@ use std::{
 
 use tracing::{
     Metadata,
-    field::{Field, Visit},
+    field::{self, Field, Visit},
 };
 
 use crate::{
@@ -255,21 +255,10 @@ impl fmt::Display for Sources<'_> {
         let chain = std::iter::from_fn(|| {
             let source = next?;
             next = source.source();
-            Some(format_args_display(source))
+            Some(field::display(source)) // its Debug is the Display of the source
         });
         f.debug_list().entries(chain).finish()
     }
-}
-
-/// Shows an error's Display where Debug is asked for.
-fn format_args_display<'a>(error: &'a (dyn Error + 'static)) -> impl Debug + 'a {
-    struct Shown<'a>(&'a (dyn Error + 'static));
-    impl Debug for Shown<'_> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            fmt::Display::fmt(self.0, f)
-        }
-    }
-    Shown(error)
 }
 
 /// The fields of a span that are its own, rendered as in a text.

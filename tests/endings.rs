@@ -4,22 +4,12 @@ mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use support::capture::{here, lines_of};
+use support::capture::{bodies_of, here, task};
 use support::futures::{finish, pause, poll_and_drop, poll_once};
 use support::ignore;
 use tracing::instrument::WithSubscriber;
 use tracing::{Instrument, Span, info, info_span};
 use tracing_tasklog::{TaskFutureExt, TaskSpanExt};
-
-fn task() -> Span {
-    info_span!("t", task.id = "a", task.status = tracing::field::Empty)
-}
-
-/// The lines of task `a`, without its tag.
-fn bodies_of(f: impl FnOnce()) -> Vec<String> {
-    let body = |line: String| line.strip_prefix("[a] [t] ").map_or(line.clone(), str::to_owned);
-    lines_of(f).into_iter().map(body).collect()
-}
 
 /// The last line of task `a`, whose first must be RUNNING.
 fn closing_of(f: impl FnOnce()) -> String {

@@ -9,7 +9,7 @@ use support::{
     child::{Child, role, say},
     dir::Dir,
     ledger::Ledger,
-    verify::{Expect, LogFamily, numbered},
+    verify::{Expect, LogFamily, numbered, write_numbered},
     wait_until,
 };
 use tracing_tasklog::writer::{InstanceFile, InstanceFileBuilder};
@@ -23,18 +23,6 @@ fn builder(dir: &Dir) -> InstanceFileBuilder {
 
 fn file(dir: &Dir) -> InstanceFile {
     builder(dir).build().expect("the file can be opened")
-}
-
-fn write_lines(file: &InstanceFile, from: u64, to: u64) {
-    for n in from..=to {
-        let line = numbered(0, n, 9) + "\n";
-        file.clone().write_all(line.as_bytes()).expect("writing never fails");
-    }
-}
-
-/// The file and its backups, the oldest first, with all that looks like one.
-fn names(dir: &Dir) -> Vec<String> {
-    dir.all_names().into_iter().filter(|name| !name.ends_with(".lock")).collect()
 }
 
 #[track_caller]
@@ -52,14 +40,14 @@ fn when_the_last_clone_is_gone_every_backup_is_compressed_and_every_line_there_o
     let dir = Dir::new();
     let file = file(&dir);
     let clone = file.clone();
-    write_lines(&file, 1, 25);
+    write_numbered(&file, 1, 25);
     drop(file);
-    write_lines(&clone, 26, 40);
+    write_numbered(&clone, 26, 40);
     drop(clone);
     let mut expected: Vec<_> = (1..=13).map(|number| format!("tasks.log.{number}.gz")).collect();
     expected.push("tasks.log".to_owned());
     expected.sort();
-    assert_eq!(names(&dir), expected);
+    assert_eq!(dir.names(), expected);
     assert_there(&dir, Expect::new().worker(0, 40));
     assert_eq!(
         unpacked(&dir, "tasks.log.13.gz"),
@@ -72,10 +60,10 @@ fn a_backup_is_compressed_while_the_log_is_open() {
     let dir = Dir::new();
     let file = file(&dir);
     for (from, to, backups) in [(1, 4, 1), (5, 7, 2), (8, 10, 3)] {
-        write_lines(&file, from, to);
+        write_numbered(&file, from, to);
         wait_until("the backups are compressed", Duration::from_secs(20), || {
-            (1..=backups).all(|number| names(&dir).contains(&format!("tasks.log.{number}.gz")))
-                && names(&dir).len() == backups + 1
+            (1..=backups).all(|number| dir.names().contains(&format!("tasks.log.{number}.gz")))
+                && dir.names().len() == backups + 1
         });
     }
     assert_there(&dir, Expect::new().worker(0, 10));
@@ -101,15 +89,15 @@ fn as_many_backups_as_asked_for_are_kept_plain_and_compressed_together() {
     let dir = Dir::new();
     let file = builder(&dir).backups(3).build().expect("the file can be opened");
     for n in 1..=60 {
-        write_lines(&file, n, n);
+        write_numbered(&file, n, n);
         let backup = |name: &String| name.trim_end_matches(".gz").to_owned();
         let mut backups: Vec<_> =
-            names(&dir).iter().filter(|name| name.starts_with("tasks.log.")).map(backup).collect();
+            dir.names().iter().filter(|name| name.starts_with("tasks.log.")).map(backup).collect();
         backups.dedup();
         assert!(backups.len() <= 4, "after line {n}: {backups:?}"); // 4: listed while they were renamed
     }
     drop(file);
-    assert_eq!(names(&dir), ["tasks.log", "tasks.log.1.gz", "tasks.log.2.gz", "tasks.log.3.gz"]);
+    assert_eq!(dir.names(), ["tasks.log", "tasks.log.1.gz", "tasks.log.2.gz", "tasks.log.3.gz"]);
     let lines = LogFamily::of(dir.path("tasks.log")).lines();
     assert_eq!(lines, (49..=60).map(|n| numbered(0, n, 9)).collect::<Vec<_>>());
 }
@@ -117,23 +105,23 @@ fn as_many_backups_as_asked_for_are_kept_plain_and_compressed_together() {
 #[test]
 fn without_compression_backups_stay_plain_beside_compressed_ones() {
     let dir = Dir::new();
-    write_lines(&file(&dir), 1, 7);
+    write_numbered(&file(&dir), 1, 7);
     let file = builder(&dir).compress(false).build().expect("the file can be opened");
-    write_lines(&file, 8, 12);
+    write_numbered(&file, 8, 12);
     drop(file);
     let expected = ["tasks.log", "tasks.log.1", "tasks.log.2.gz", "tasks.log.3.gz"];
-    assert_eq!(names(&dir), expected);
+    assert_eq!(dir.names(), expected);
     assert_there(&dir, Expect::new().worker(0, 12));
 }
 
 #[test]
 fn what_a_process_without_compression_has_left_is_compressed_at_the_start() {
     let dir = Dir::new();
-    write_lines(&builder(&dir).compress(false).build().expect("the file can be opened"), 1, 7);
-    assert_eq!(names(&dir), ["tasks.log", "tasks.log.1", "tasks.log.2"]);
+    write_numbered(&builder(&dir).compress(false).build().expect("the file can be opened"), 1, 7);
+    assert_eq!(dir.names(), ["tasks.log", "tasks.log.1", "tasks.log.2"]);
     let file = file(&dir);
     wait_until("the backups are compressed", Duration::from_secs(20), || {
-        names(&dir) == ["tasks.log", "tasks.log.1.gz", "tasks.log.2.gz"]
+        dir.names() == ["tasks.log", "tasks.log.1.gz", "tasks.log.2.gz"]
     });
     assert_eq!(file.stats().rotations, 0);
     assert_there(&dir, Expect::new().worker(0, 7));
@@ -144,11 +132,11 @@ fn a_compressed_file_of_somebody_else_stays_and_its_number_is_left_out() {
     let dir = Dir::new();
     dir.write("tasks.log.1.gz", "not ours");
     let file = file(&dir);
-    write_lines(&file, 1, 10);
+    write_numbered(&file, 1, 10);
     drop(file);
     assert_eq!(dir.read("tasks.log.1.gz"), "not ours");
     let expected = ["tasks.log", "tasks.log.1.gz", "tasks.log.2.gz", "tasks.log.3.gz", "tasks.log.4.gz"];
-    assert_eq!(names(&dir), expected);
+    assert_eq!(dir.names(), expected);
     let own = ["tasks.log.4.gz", "tasks.log.3.gz", "tasks.log.2.gz", "tasks.log"].map(|name| dir.path(name));
     LogFamily::files(own).verify(&Expect::new().worker(0, 10).bare_lines()).assert_clean();
 }
@@ -162,12 +150,12 @@ fn a_compressed_backup_has_the_mode_that_the_live_file_had() {
     };
     let dir = Dir::new();
     let file = builder(&dir).file_mode(0o640).build().expect("the file can be opened");
-    write_lines(&file, 1, 4);
+    write_numbered(&file, 1, 4);
     drop(file);
     assert_eq!(mode(&dir, "tasks.log.1.gz"), 0o640);
     // Not that of the log that happens to compress it.
     let plain = builder(&dir).file_mode(0o600).compress(false).build().expect("the file can be opened");
-    write_lines(&plain, 5, 7);
+    write_numbered(&plain, 5, 7);
     drop(plain);
     let file = builder(&dir).file_mode(0o666).build().expect("the file can be opened");
     drop(file);
@@ -193,8 +181,8 @@ fn many_threads_log_while_their_backups_are_compressed() {
     drop(file);
     assert_eq!((stats.errors, stats.dropped_lines, stats.written_lines), (0, 0, 8000));
     assert_there(&dir, (0..4).fold(Expect::new(), |expect, worker| expect.worker(worker, 2000)));
-    let compressed = names(&dir).iter().filter(|name| name.ends_with(".gz")).count();
-    assert_eq!((compressed as u64, names(&dir).len() as u64), (stats.rotations, stats.rotations + 1));
+    let compressed = dir.names().iter().filter(|name| name.ends_with(".gz")).count();
+    assert_eq!((compressed as u64, dir.names().len() as u64), (stats.rotations, stats.rotations + 1));
 }
 
 #[test]
@@ -236,7 +224,7 @@ fn assert_compressed_after_sigkill(rounds: u64) {
         child.wait_for_stdout_line(|line| line == "ready");
         let wanted = 300 + round % 10 * 37;
         wait_until("lines are written and backups compressed", Duration::from_secs(20), || {
-            ledger.read()[0].1 > wanted && names(&dir).iter().any(|name| name.ends_with("1.gz"))
+            ledger.read()[0].1 > wanted && dir.names().iter().any(|name| name.ends_with("1.gz"))
         });
         assert!(child.is_running(), "it was to be killed in full speed");
         child.kill();
@@ -244,7 +232,7 @@ fn assert_compressed_after_sigkill(rounds: u64) {
         drop(builder(&dir).backups(1000).build().expect("the file can be opened again"));
         let is_left =
             |name: &String| !name.ends_with(".gz") && !["ledger", "tasks.log"].contains(&name.as_str());
-        assert_eq!(names(&dir).into_iter().find(is_left), None, "round {round}");
+        assert_eq!(dir.names().into_iter().find(is_left), None, "round {round}");
         assert_there(&dir, Expect::from_ledger(&ledger).open_fragments());
     }
 }

@@ -4,22 +4,12 @@ mod support;
 
 use std::sync::Barrier;
 
-use support::capture::{Capture, here, layer, lines_of, lines_with, plain_lines_of, under};
+use support::capture::{Capture, bodies_of, here, layer, lines_of, lines_with, plain_lines_of, task, under};
 use support::futures::{finish, pause};
 use support::ignore;
 use tracing::level_filters::LevelFilter;
 use tracing::{Span, debug, dispatcher, error, info, info_span, instrument};
 use tracing_tasklog::{TaskFutureExt, TaskSpanExt};
-
-fn task() -> Span {
-    info_span!("t", task.id = "a", task.status = tracing::field::Empty)
-}
-
-/// The lines of task `a`, without its tag.
-fn bodies_of(f: impl FnOnce()) -> Vec<String> {
-    let body = |line: String| line.strip_prefix("[a] [t] ").map_or(line.clone(), str::to_owned);
-    lines_of(f).into_iter().map(body).collect()
-}
 
 /// The closing line of task `a` alone; everything else in the log must be a log line or RUNNING.
 fn closing_of(f: impl FnOnce()) -> String {

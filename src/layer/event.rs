@@ -14,7 +14,7 @@ use crate::{
     current,
     line::{Draft, NO_TASK, Status, Utf8},
     sink::{Sink, buffer},
-    task::{Entry, Task, epoch, task_of},
+    task::{Entry, Task, epoch, innermost_task, task_of},
     visit::{EventText, SpanFields},
 };
 
@@ -63,11 +63,7 @@ where
     where
         S: Subscriber + for<'s> LookupSpan<'s>,
     {
-        let tasks = ctx.event_span(event)?.scope().filter_map(|span| task_of(&span));
-        tasks
-            .map(|task| (task.identity().is_task(), task))
-            .find(|(is_task, _)| *is_task)
-            .map(|(_, task)| self.entry(&task))
+        Some(self.entry(&*innermost_task(&ctx.event_span(event)?)?))
     }
 
     /// Notes the failure that `#[instrument(err)]` on the task's own span tells: an event on that very span, from the

@@ -116,6 +116,17 @@ pub fn lines_of(f: impl FnOnce()) -> Vec<String> {
     lines_with(|layer| layer, f)
 }
 
+/// The span of task `a`, named `t`, whose status can be recorded.
+pub fn task() -> tracing::Span {
+    tracing::info_span!("t", task.id = "a", task.status = tracing::field::Empty)
+}
+
+/// What a layer with lifecycle writes while `f` runs under it, the lines of task `a` without their tag.
+pub fn bodies_of(f: impl FnOnce()) -> Vec<String> {
+    let body = |line: String| line.strip_prefix("[a] [t] ").map_or(line.clone(), str::to_owned);
+    lines_of(f).into_iter().map(body).collect()
+}
+
 /// What a layer without lifecycle writes while `f` runs under it.
 pub fn plain_lines_of(f: impl FnOnce()) -> Vec<String> {
     lines_with(|layer| layer.with_lifecycle(false), f)

@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub use family::LogFamily;
-pub use line::numbered;
+pub use line::{numbered, write_numbered};
 pub use tasks::{TaskLines, Tasks};
 pub use verdict::{Fault, Kind, Verdict};
 

@@ -27,10 +27,7 @@ use std::{
 };
 
 use super::shared::{Shared, State};
-use crate::{
-    file::{Found, Opened},
-    rotation,
-};
+use crate::file::{Found, Opened};
 
 /// The suffix of a compressed backup.
 pub(super) const GZ: &str = ".gz";
@@ -87,7 +84,7 @@ impl Shared {
                 self.files.rename(path, &self.renumbered(path, slots[to].number))?;
             }
         }
-        Ok(rotation::backup(&self.path, slots[0].number))
+        Ok(backup(&self.path, slots[0].number))
     }
 
     /// Returns the log's slots: as many numbers as there may be backups, those left out at which somebody else's file is.
@@ -108,7 +105,7 @@ impl Shared {
 
     /// Returns the slot at a number, unless somebody else's file is there.
     fn slot(&self, state: &State, number: usize) -> io::Result<Option<Slot>> {
-        let plain = rotation::backup(&self.path, number);
+        let plain = backup(&self.path, number);
         let mut compressed = plain.clone().into_os_string();
         compressed.push(GZ);
         let mut slot = Slot { number, backups: Vec::new() };
@@ -124,7 +121,7 @@ impl Shared {
 
     /// Returns the name that a backup has at another number: plain or compressed, as it is.
     fn renumbered(&self, path: &Path, number: usize) -> PathBuf {
-        let mut name = rotation::backup(&self.path, number).into_os_string();
+        let mut name = backup(&self.path, number).into_os_string();
         if path.as_os_str().as_encoded_bytes().ends_with(GZ.as_bytes()) {
             name.push(GZ);
         }
@@ -141,4 +138,21 @@ pub(super) struct Slot {
 
 fn is_own(state: &State, found: &Found) -> bool {
     found.is_file && state.family.owns(found.id)
+}
+
+/// Returns the name of backup `number` of a log file: `tasks.log.1` is the newest.
+fn backup(path: &Path, number: usize) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_is_named_behind_the_whole_file_name() {
+        assert_eq!(backup(Path::new("logs/tasks.log"), 2), Path::new("logs/tasks.log.2"));
+    }
 }

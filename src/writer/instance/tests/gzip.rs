@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::Write as _,
     sync::{Arc, Mutex},
 };
 
@@ -14,7 +13,7 @@ use crate::file::{
 
 use crate::support::{
     dir::Dir,
-    verify::{Expect, LogFamily, numbered},
+    verify::{Expect, LogFamily, write_numbered},
 };
 
 const EIO: i32 = 5;
@@ -26,32 +25,20 @@ fn builder(dir: &Dir) -> InstanceFileBuilder {
     InstanceFile::builder(dir.path("tasks.log")).max_bytes(MAX_BYTES).backups(20)
 }
 
-fn write_lines(file: &InstanceFile, from: u64, to: u64) {
-    for n in from..=to {
-        let line = numbered(0, n, 9) + "\n";
-        file.clone().write_all(line.as_bytes()).expect("writing never fails");
-    }
-}
-
-/// What lies in the folder, but for the lock.
-fn names(dir: &Dir) -> Vec<String> {
-    dir.all_names().into_iter().filter(|name| !name.ends_with(".lock")).collect()
-}
-
 #[track_caller]
 fn assert_all_compressed(dir: &Dir, lines: u64, context: &str) {
     let verdict = LogFamily::of(dir.path("tasks.log")).verify(&Expect::new().worker(0, lines).bare_lines());
     assert!(verdict.faults.is_empty(), "{context}: {verdict}");
     let is_left = |name: &String| *name != "tasks.log" && (!name.ends_with(".gz") || name.starts_with('.'));
-    assert_eq!(names(dir).into_iter().find(is_left), None, "{context}");
+    assert_eq!(dir.names().into_iter().find(is_left), None, "{context}");
 }
 
 /// Two plain backups and a live file, as a process leaves them that doesn't compress.
 fn plain_backups() -> (Dir, u64) {
     let dir = Dir::new();
     let file = builder(&dir).build().expect("the file can be opened");
-    write_lines(&file, 1, 7);
-    assert_eq!(names(&dir), ["tasks.log", "tasks.log.1", "tasks.log.2"]);
+    write_numbered(&file, 1, 7);
+    assert_eq!(dir.names(), ["tasks.log", "tasks.log.1", "tasks.log.2"]);
     (dir, 7)
 }
 
@@ -84,13 +71,13 @@ fn survives(from: u64, times: u64, fault: Fault, calls_to_open: u64) -> bool {
         assert!(is_harmless || !told.is_empty(), "{context}: nobody was told");
     }
     let left = LogFamily::of(dir.path("tasks.log")).verify(&Expect::new().worker(0, lines).bare_lines());
-    let twice = names(&dir).iter().any(|name| names(&dir).contains(&format!("{name}.gz")));
+    let twice = dir.names().iter().any(|name| dir.names().contains(&format!("{name}.gz")));
     assert!(twice || left.faults.is_empty(), "{context}: {left}");
 
     // The next process rotates once, and finds the rest.
     let next = builder(&dir).compress(true).build_on(Box::new(FaultyFileSystem::healthy()));
     let file = next.expect("the file can be opened");
-    write_lines(&file, lines + 1, lines + 3);
+    write_numbered(&file, lines + 1, lines + 3);
     assert_eq!((file.stats().rotations, file.stats().errors), (1, 0), "{context}");
     drop(file);
     assert_all_compressed(&dir, lines + 3, &context);
@@ -137,7 +124,7 @@ fn a_pair_that_a_crash_has_left_is_not_parted_by_a_rotation() {
         // One that doesn't compress rotates meanwhile, and is stopped at any call.
         let files = FaultyFileSystem::new(from, u64::MAX, Fault::Os(EIO));
         if let Ok(file) = builder(&dir).on_error(|_| {}).build_on(Box::new(files.clone())) {
-            write_lines(&file, lines + 1, lines + 3);
+            write_numbered(&file, lines + 1, lines + 3);
         }
         let next = builder(&dir).compress(true).build_on(Box::new(FaultyFileSystem::healthy()));
         let file = next.expect("the file can be opened");
@@ -195,7 +182,7 @@ fn somebody_elses_file_in_the_place_of_the_copy_stays_and_is_told() {
     let told = told.lock().expect("no hook panics");
     assert!(told[0].ends_with(".tasks.log.gz.tmp\" is in the way, which this log has not made"), "{told:?}");
     assert_eq!(dir.read(".tasks.log.gz.tmp"), "not ours");
-    assert_eq!(names(&dir), [".tasks.log.gz.tmp", "tasks.log", "tasks.log.1", "tasks.log.2"]);
+    assert_eq!(dir.names(), [".tasks.log.gz.tmp", "tasks.log", "tasks.log.1", "tasks.log.2"]);
     let expect = Expect::new().worker(0, lines).bare_lines();
     LogFamily::of(dir.path("tasks.log")).verify(&expect).assert_clean();
 }

@@ -1,13 +1,13 @@
 //! `sync` whose n-th call fails: it says so, and the next one does the rest.
 
-use std::{error::Error as _, io::Write as _};
+use std::error::Error as _;
 
 use super::*;
 use crate::file::faulty::{Fault, FaultyFileSystem};
 
 use crate::support::{
     dir::Dir,
-    verify::{Expect, LogFamily, numbered},
+    verify::{Expect, LogFamily, write_numbered},
 };
 
 const EIO: i32 = 5;
@@ -18,12 +18,6 @@ const MAX_BYTES: u64 = 110;
 fn opened(dir: &Dir, files: &FaultyFileSystem) -> InstanceFile {
     let builder = InstanceFile::builder(dir.path("tasks.log")).max_bytes(MAX_BYTES).backups(3);
     builder.build_on(Box::new(files.clone())).expect("the file can be opened")
-}
-
-fn write_lines(file: &InstanceFile, from: u64, to: u64) {
-    for n in from..=to {
-        file.clone().write_all((numbered(0, n, 9) + "\n").as_bytes()).expect("writing never fails");
-    }
 }
 
 /// The calls that `act` makes and that write something to the disk.
@@ -41,12 +35,12 @@ fn sync(file: &InstanceFile) {
 fn the_live_file_new_backups_and_the_folder_are_synchronized() {
     let (dir, files) = (Dir::new(), FaultyFileSystem::healthy());
     let file = opened(&dir, &files);
-    write_lines(&file, 1, 3);
+    write_numbered(&file, 1, 3);
     assert_eq!(synced(&files, || sync(&file)), ["sync_file", "sync"], "live file and folder");
-    write_lines(&file, 4, 9);
+    write_numbered(&file, 4, 9);
     assert_eq!(synced(&files, || sync(&file)), ["sync_file", "sync", "sync", "sync"], "and two backups");
     assert_eq!(synced(&files, || sync(&file)), ["sync_file", "sync"], "once");
-    write_lines(&file, 10, 30);
+    write_numbered(&file, 10, 30);
     assert_eq!(synced(&files, || sync(&file)).len(), 5, "no more backups than there are");
 }
 
@@ -55,7 +49,7 @@ fn whichever_call_fails_sync_says_so_and_the_next_one_does_the_rest() {
     for call in 0.. {
         let (dir, files) = (Dir::new(), FaultyFileSystem::healthy());
         let file = opened(&dir, &files);
-        write_lines(&file, 1, 9);
+        write_numbered(&file, 1, 9);
         files.fail_after(call, 1, Fault::Os(EIO));
         let result = file.sync();
         if files.fired() == 0 {
@@ -68,7 +62,7 @@ fn whichever_call_fails_sync_says_so_and_the_next_one_does_the_rest() {
         let cause = error.source().map(ToString::to_string).unwrap_or_default();
         assert!(cause.contains("os error 5"), "call {call}: {cause}");
         assert_eq!(synced(&files, || sync(&file)), ["sync_file", "sync", "sync", "sync"], "call {call}");
-        write_lines(&file, 10, 12);
+        write_numbered(&file, 10, 12);
         assert_eq!((file.stats().dropped_lines, file.stats().written_lines), (0, 12), "call {call}");
         let expect = Expect::new().worker(0, 12).bare_lines();
         LogFamily::of(dir.path("tasks.log")).verify(&expect).assert_clean();
