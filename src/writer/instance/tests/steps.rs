@@ -58,6 +58,21 @@ fn while_no_new_file_can_be_opened_lines_go_to_the_renamed_one() {
 }
 
 #[test]
+fn a_file_that_could_not_be_listed_when_it_was_made_is_listed_before_it_is_renamed() {
+    let after_open = first_call("open") + 1;
+    let (dir, files) = (Dir::new(), FaultyFileSystem::new(after_open, 1, Fault::Os(ENOSPC)));
+    let file = on(&files, builder(&dir, 3)).expect("the file can be opened");
+    (1..=4).for_each(|n| write(&file, line(n)));
+    let listed = |list: &str| list.lines().filter(|line| line.starts_with("own ")).count();
+    assert_eq!((file.stats().rotations, files.fired()), (1, 1));
+    assert_eq!(listed(&dir.read(".tasks.log.lock")), 1, "the second file is not on the list");
+    let (list, copy) = (dir.path(".tasks.log.lock"), dir.path("list"));
+    files.meanwhile("rename", move || assert!(fs::copy(list, copy).is_ok()));
+    (5..=7).for_each(|n| write(&file, line(n)));
+    assert_eq!((file.stats().rotations, listed(&dir.read("list"))), (2, 2));
+}
+
+#[test]
 fn a_fragment_is_closed_before_its_file_becomes_a_backup() {
     let dir = Dir::new();
     dir.write("tasks.log", line(1) + &line(2) + &line(3)[..20]);
