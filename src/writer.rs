@@ -22,6 +22,7 @@
 //! `tracing_subscriber::fmt` alike, and an [`io::Write`], so that it can be the sink of another. All are cheap to
 //! clone: clones share the file.
 
+mod handle;
 mod instance;
 mod lines;
 mod path;
@@ -33,11 +34,12 @@ mod tail;
 mod task_writer;
 mod turns;
 
-use std::{fmt, io};
+use std::fmt;
 
 #[cfg(feature = "rolling")]
 pub use self::rolling::Rolling;
 pub use self::{
+    handle::LineWriter,
     instance::{InUse, InstanceFile, InstanceFileBuilder},
     stats::Stats,
     task_writer::TaskWriter,
@@ -48,70 +50,4 @@ pub use crate::calendar::Every;
 pub(crate) trait TakeLines: fmt::Debug + Send + Sync {
     /// Takes one or more lines, each with its LF. What becomes of them is in the stats.
     fn take_lines(&self, lines: &[u8]);
-}
-
-/// The beginning of a line whose LF is still to come.
-#[derive(Default)]
-pub(crate) struct Gather(Vec<u8>);
-
-impl Gather {
-    /// Passes on every line that `bytes` completes, and keeps the rest.
-    fn write(&mut self, bytes: &[u8], to: &dyn TakeLines) {
-        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        if self.0.is_empty() && whole > 0 {
-            to.take_lines(&bytes[..whole]);
-        } else if whole > 0 {
-            self.0.extend_from_slice(&bytes[..whole]);
-            to.take_lines(&self.0);
-            self.0.clear();
-        }
-        self.0.extend_from_slice(&bytes[whole..]);
-    }
-
-    /// Ends a line that never got its LF, and passes it on.
-    fn finish(&mut self, to: &dyn TakeLines) {
-        if !self.0.is_empty() {
-            self.0.push(b'\n');
-            to.take_lines(&self.0);
-            self.0.clear();
-        }
-    }
-}
-
-/// One event on its way into a writer of this crate: what its `make_writer` returns.
-///
-/// Writing never fails: see [what every writer promises](crate::writer). What is written without a final LF is
-/// completed when this is dropped.
-pub struct LineWriter<'a> {
-    to: &'a dyn TakeLines,
-    gather: Gather,
-}
-
-impl<'a> LineWriter<'a> {
-    fn new(to: &'a dyn TakeLines) -> Self {
-        LineWriter { to, gather: Gather::default() }
-    }
-}
-
-impl io::Write for LineWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.gather.write(bytes, self.to);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(()) // every whole line is with the operating system already
-    }
-}
-
-impl Drop for LineWriter<'_> {
-    fn drop(&mut self) {
-        self.gather.finish(self.to);
-    }
-}
-
-impl fmt::Debug for LineWriter<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LineWriter").field("to", &self.to).finish_non_exhaustive()
-    }
 }

@@ -10,13 +10,14 @@ mod prune;
 mod rotate;
 mod shared;
 
-use std::{fmt, io, path::Path, sync::Arc};
-
-use tracing_subscriber::fmt::MakeWriter;
+use std::{fmt, path::Path, sync::Arc};
 
 pub use self::builder::{InUse, InstanceFileBuilder};
 use self::shared::Shared;
-use super::{Gather, LineWriter, Stats, TakeLines};
+use super::{
+    Stats, TakeLines,
+    handle::{Handle, takes_lines},
+};
 use crate::Error;
 
 /// A log file of this process alone, which rotates by itself: at a size, by the hour, day or week.
@@ -74,29 +75,28 @@ use crate::Error;
 /// assert!(second.unwrap_err().is_in_use());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct InstanceFile {
-    handle: Arc<Handle>,
-    /// What was written to this very clone, as an `io::Write`, without LF.
-    gather: Gather,
-}
+#[derive(Clone)]
+pub struct InstanceFile(Handle<Log>);
 
-impl Handle {
+takes_lines!(InstanceFile);
+
+impl Log {
     #[cfg(all(feature = "gzip", unix))]
     fn new(shared: Arc<Shared>) -> Result<Self, Error> {
         let start = |signal| gzip::Compressor::start(Arc::clone(&shared), signal);
         let compressor = shared.compress.as_ref().map(Arc::clone).map(start).transpose();
         let failed = |cause| Error::io("start the thread that compresses", &shared.path, cause);
-        Ok(Handle { _compressor: compressor.map_err(failed)?, shared })
+        Ok(Log { _compressor: compressor.map_err(failed)?, shared })
     }
 
     #[cfg(not(all(feature = "gzip", unix)))]
     fn new(shared: Arc<Shared>) -> Result<Self, Error> {
-        Ok(Handle { shared })
+        Ok(Log { shared })
     }
 }
 
 /// What goes with the last clone.
-struct Handle {
+struct Log {
     shared: Arc<Shared>,
     /// Compresses what is left when it is dropped.
     #[cfg(all(feature = "gzip", unix))]
@@ -115,12 +115,12 @@ impl InstanceFile {
 
     /// Returns the path of the live file from the root on, placeholders replaced.
     pub fn path(&self) -> &Path {
-        &self.handle.shared.path
+        &self.0.shared.path
     }
 
     /// Returns the counters as they are now: one snapshot.
     pub fn stats(&self) -> Stats {
-        self.handle.shared.stats()
+        self.0.shared.stats()
     }
 
     /// Returns when every line written so far is on the disk, also those in backups since the last call.
@@ -131,52 +131,19 @@ impl InstanceFile {
     ///
     /// A file or its directory can't be synchronized, with fsync(2)'s error as the source.
     pub fn sync(&self) -> Result<(), Error> {
-        self.handle.shared.sync()
+        self.0.shared.sync()
     }
 }
 
-impl TakeLines for InstanceFile {
-    fn take_lines(&self, lines: &[u8]) {
-        self.handle.shared.take_lines(lines);
-    }
-}
-
-impl<'a> MakeWriter<'a> for InstanceFile {
-    type Writer = LineWriter<'a>;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        LineWriter::new(self)
-    }
-}
-
-/// Writing never fails: what becomes of a line is in the [`Stats`]. A line without LF waits for it in this clone, and
-/// is completed when the clone is dropped.
-impl io::Write for InstanceFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.gather.write(bytes, &*self.handle.shared);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(()) // every whole line is with the operating system already
-    }
-}
-
-impl Drop for InstanceFile {
-    fn drop(&mut self) {
-        self.gather.finish(&*self.handle.shared);
-    }
-}
-
-impl Clone for InstanceFile {
-    fn clone(&self) -> Self {
-        InstanceFile { handle: Arc::clone(&self.handle), gather: Gather::default() }
-    }
-}
-
-impl fmt::Debug for InstanceFile {
+impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InstanceFile").field("path", &self.handle.shared.path).finish_non_exhaustive()
+        self.shared.fmt(f)
+    }
+}
+
+impl TakeLines for Log {
+    fn take_lines(&self, lines: &[u8]) {
+        self.shared.take_lines(lines);
     }
 }
 

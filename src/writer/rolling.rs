@@ -4,7 +4,6 @@ use std::{
     fmt,
     io::{self, Write as _},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
     time::Duration,
 };
 
@@ -12,7 +11,9 @@ use tracing_appender::rolling::RollingFileAppender;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{
-    Gather, LineWriter, Stats, TakeLines, lines,
+    Stats, TakeLines,
+    handle::{Handle, takes_lines},
+    lines,
     tail::Tail,
     turns::{HasTail, Turns},
 };
@@ -78,11 +79,10 @@ const PATIENCE_OF_CHILDREN: Duration = Duration::from_secs(1);
 /// assert_eq!(file.stats().written_lines, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Rolling {
-    shared: Arc<Shared>,
-    /// What was written to this very clone, as an `io::Write`, without LF.
-    gather: Gather,
-}
+#[derive(Clone)]
+pub struct Rolling(Handle<Shared>);
+
+takes_lines!(Rolling);
 
 /// What clones share.
 struct Shared {
@@ -139,13 +139,12 @@ impl Rolling {
         sys::watch_forks();
         let forks = sys::forks();
         let turns = Turns::new(State { tail: Tail::default(), forks });
-        let shared = Arc::new(Shared { appender, notice, turns, forks });
-        Rolling { shared, gather: Gather::default() }
+        Rolling(Handle::new(Shared { appender, notice, turns, forks }))
     }
 
     /// Returns the counters as they are now: one snapshot. [`Stats::rotations`] stays 0.
     pub fn stats(&self) -> Stats {
-        self.shared.stats()
+        self.0.stats()
     }
 }
 
@@ -205,39 +204,6 @@ impl TakeLines for Shared {
     }
 }
 
-impl<'a> MakeWriter<'a> for Rolling {
-    type Writer = LineWriter<'a>;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        LineWriter::new(&*self.shared)
-    }
-}
-
-/// Writing never fails: what becomes of a line is in the [`Stats`]. A line without LF waits for it in this clone, and
-/// is completed when the clone is dropped.
-impl io::Write for Rolling {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.gather.write(bytes, &*self.shared);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(()) // every whole line is with the operating system already
-    }
-}
-
-impl Drop for Rolling {
-    fn drop(&mut self) {
-        self.gather.finish(&*self.shared);
-    }
-}
-
-impl Clone for Rolling {
-    fn clone(&self) -> Self {
-        Rolling { shared: Arc::clone(&self.shared), gather: Gather::default() }
-    }
-}
-
 /// The same as [`Rolling::new`].
 impl From<RollingFileAppender> for Rolling {
     fn from(appender: RollingFileAppender) -> Self {
@@ -248,12 +214,6 @@ impl From<RollingFileAppender> for Rolling {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rolling").field("appender", &self.appender).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Rolling {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.shared.fmt(f)
     }
 }
 

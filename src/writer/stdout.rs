@@ -8,12 +8,17 @@
 use std::{
     fmt,
     io::{self, ErrorKind},
-    sync::Arc,
     thread,
     time::Duration,
 };
 
-use super::{Gather, Stats, TakeLines, lines, tail::Tail, turns::Turns};
+use super::{
+    Stats, TakeLines,
+    handle::{Handle, takes_lines},
+    lines,
+    tail::Tail,
+    turns::Turns,
+};
 use crate::{
     Error,
     error::{Trouble, report},
@@ -27,25 +32,30 @@ const PAUSE: Duration = Duration::from_millis(1);
 const PATIENCE_OF_CHILDREN: Duration = Duration::from_secs(1);
 
 /// Standard output. Clones share the account.
-pub(super) struct Stdout {
-    turns: Arc<Turns<Tail>>,
+#[derive(Clone)]
+pub(super) struct Stdout(Handle<Shared>);
+
+takes_lines!(Stdout);
+
+/// What clones share.
+struct Shared {
+    turns: Turns<Tail>,
     /// How often this process was forked when this was made.
     forks: u64,
-    /// What was written to this very clone, as an `io::Write`, without LF.
-    gather: Gather,
 }
 
 impl Stdout {
     pub(super) fn new() -> Self {
         sys::watch_forks();
-        let turns = Arc::new(Turns::new(Tail::default()));
-        Stdout { turns, forks: sys::forks(), gather: Gather::default() }
+        Stdout(Handle::new(Shared { turns: Turns::new(Tail::default()), forks: sys::forks() }))
     }
 
     pub(super) fn stats(&self) -> Stats {
-        self.turns.lock().stats
+        self.0.turns.lock().stats
     }
+}
 
+impl Shared {
     /// Locks standard output, then the account; while the process ends, only the account, and within a limit.
     fn print(&self, lines: &[u8], was_cut: bool) -> io::Result<()> {
         let is_forked = self.forks != sys::forks(); // a thread that had a lock may not be there
@@ -107,7 +117,7 @@ pub(super) fn sync() -> Result<(), Error> {
     Ok(())
 }
 
-impl TakeLines for Stdout {
+impl TakeLines for Shared {
     fn take_lines(&self, lines: &[u8]) {
         let was_cut = handoff::take();
         if let Err(error) = self.print(lines, was_cut) {
@@ -116,34 +126,7 @@ impl TakeLines for Stdout {
     }
 }
 
-/// Writing never fails: what becomes of a line is in the [`Stats`].
-impl io::Write for Stdout {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut gather = std::mem::take(&mut self.gather);
-        gather.write(bytes, self);
-        self.gather = gather;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(()) // every whole line is with the operating system already
-    }
-}
-
-impl Drop for Stdout {
-    fn drop(&mut self) {
-        let mut gather = std::mem::take(&mut self.gather);
-        gather.finish(self);
-    }
-}
-
-impl Clone for Stdout {
-    fn clone(&self) -> Self {
-        Stdout { turns: Arc::clone(&self.turns), forks: self.forks, gather: Gather::default() }
-    }
-}
-
-impl fmt::Debug for Stdout {
+impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stdout").finish_non_exhaustive()
     }

@@ -5,7 +5,7 @@ use std::{io, path::Path};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{
-    InstanceFile, LineWriter, Stats, TakeLines,
+    InstanceFile, LineWriter, Stats,
     stdout::{self, Stdout},
 };
 use crate::Error;
@@ -124,13 +124,6 @@ impl TaskWriter {
         }
     }
 
-    fn lines(&self) -> &dyn TakeLines {
-        match &self.0 {
-            Chosen::Instance(file) => file,
-            Chosen::Stdout(stdout) => stdout,
-        }
-    }
-
     fn bytes(&mut self) -> &mut dyn io::Write {
         match &mut self.0 {
             Chosen::Instance(file) => file,
@@ -172,7 +165,10 @@ impl<'a> MakeWriter<'a> for TaskWriter {
     type Writer = LineWriter<'a>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        LineWriter::new(self.lines())
+        match &self.0 {
+            Chosen::Instance(file) => file.make_writer(),
+            Chosen::Stdout(stdout) => stdout.make_writer(),
+        }
     }
 }
 

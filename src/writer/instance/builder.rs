@@ -10,7 +10,7 @@ use std::{
 #[cfg(unix)]
 use super::prune::prune;
 use super::{
-    Handle, InstanceFile,
+    InstanceFile, Log,
     family::{Claim, Family},
     forked::Forked,
     shared::{Shared, State},
@@ -23,7 +23,7 @@ use crate::{
     file::{FileSystem, RealFileSystem},
     notice::Notice,
     sys,
-    writer::{Gather, path, turns::Turns},
+    writer::{handle::Handle, path, turns::Turns},
 };
 
 /// How many names [`InUse::NextFree`] tries.
@@ -207,7 +207,7 @@ impl InstanceFileBuilder {
             #[cfg(all(feature = "gzip", unix))]
             compress: self.compress.then(Arc::default),
         });
-        let handle = Arc::new(Handle::new(Arc::clone(&shared))?);
+        let log = Log::new(Arc::clone(&shared))?;
         #[cfg(unix)]
         if let Some(keep) = self.keep_instances {
             if let Err(cause) = prune(&*shared.files, &shared.path, &name, keep) {
@@ -215,7 +215,7 @@ impl InstanceFileBuilder {
                 shared.notice.tell(Trouble::Rotation, &error);
             }
         }
-        Ok(InstanceFile { handle, gather: Gather::default() })
+        Ok(InstanceFile(Handle::new(log)))
     }
 
     /// Returns by which hours, days or weeks the file is rotated.

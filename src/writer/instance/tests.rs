@@ -62,7 +62,7 @@ fn calls_of_build() -> u64 {
 
 /// The second passes after which a failed rotation is tried again.
 fn a_second_passes(file: &InstanceFile) {
-    file.handle.shared.state().retry_at = None;
+    file.0.shared.state().retry_at = None;
 }
 
 /// Writes the numbered lines `from..=to`, now one, now two or three with one call.

@@ -116,7 +116,7 @@ fn a_pair_that_a_crash_has_left_is_not_parted_by_a_rotation() {
         drop(builder(&dir).compress(true).build_on(Box::new(FaultyFileSystem::healthy())));
         let packed = fs::read(dir.path("tasks.log.1.gz")).expect("it is compressed");
         let mut plain = Vec::new();
-        io::Read::read_to_end(&mut flate2::read::GzDecoder::new(packed.as_slice()), &mut plain)
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(packed.as_slice()), &mut plain)
             .expect("it can be unpacked");
         // A crash before the plain half was removed; the list of own files names both.
         dir.write("tasks.log.1", &plain);

@@ -27,9 +27,9 @@ fn a_failed_rotation_is_tried_again_after_a_second_and_not_before() {
         (files.calls()[files.calls().len() - 2..].to_vec(), files.fired()),
         (vec!["rename", "append"], 1)
     );
-    let retry_at = file.handle.shared.state().retry_at.expect("a retry is due");
+    let retry_at = file.0.shared.state().retry_at.expect("a retry is due");
     assert!((before + RETRY_AFTER..=after + RETRY_AFTER).contains(&retry_at));
-    file.handle.shared.state().retry_at = Some(after + Duration::from_secs(3600));
+    file.0.shared.state().retry_at = Some(after + Duration::from_secs(3600));
     let calls = files.calls().len();
     write(&file, line(5));
     assert_eq!(
@@ -38,7 +38,7 @@ fn a_failed_rotation_is_tried_again_after_a_second_and_not_before() {
         "a line and no rename"
     );
     assert_eq!(dir.lines("tasks.log").len(), 5, "the file grows beyond its limit meanwhile");
-    file.handle.shared.state().retry_at = Some(clock::instant());
+    file.0.shared.state().retry_at = Some(clock::instant());
     write(&file, line(6));
     assert_eq!(file.stats().rotations, 1);
     assert_eq!((dir.lines("tasks.log.1").len(), dir.lines("tasks.log").len()), (5, 1));

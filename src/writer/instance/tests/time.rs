@@ -264,8 +264,8 @@ mod berlin {
     fn in_berlin(builder: InstanceFileBuilder) -> InstanceFile {
         let now = builder.clock.now();
         let mut file = built(builder);
-        let handle = Arc::get_mut(&mut file.handle).expect("there is no clone yet");
-        let shared = Arc::get_mut(&mut handle.shared).expect("nothing is compressed");
+        let log = file.0.only().expect("there is no clone yet");
+        let shared = Arc::get_mut(&mut log.shared).expect("nothing is compressed");
         let zone = jiff::tz::TimeZoneDatabase::bundled().get("Europe/Berlin").expect("a zone");
         let (every, place) = shared.every.as_mut().expect("it rotates by time");
         *place = Zone::Local(zone);
