@@ -160,6 +160,15 @@ pub(crate) enum Trouble {
     Panic,
     /// A file could not be rotated.
     Rotation,
+    /// A path could not be followed.
+    #[cfg(feature = "watch")]
+    Follow,
+    /// A directory could not be watched.
+    #[cfg(feature = "watch")]
+    Watch,
+    /// A file was cut short by somebody else.
+    #[cfg(feature = "watch")]
+    Truncated,
     /// `task.status` was none of the three.
     Status,
     /// The exit hook could not be had.
@@ -172,7 +181,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// Tells stderr about trouble, one line for each kind every 10 s.
 pub(crate) fn report(trouble: Trouble, what: fmt::Arguments<'_>) {
     /// For each kind when it was told last: milliseconds of the process's own time, plus 1; 0 for never.
-    static TOLD: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
+    static TOLD: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
     let told = &TOLD[trouble as usize];
     let now = clock::uptime_millis() + 1;
     let last = told.load(Ordering::Relaxed);

@@ -3,6 +3,12 @@
 
 #[cfg(test)]
 pub(crate) mod faulty;
+#[cfg(not(unix))]
+#[path = "file/other.rs"]
+mod platform;
+#[cfg(unix)]
+#[path = "file/unix.rs"]
+mod platform;
 
 use std::{
     fmt,
@@ -20,8 +26,16 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
     /// Opens a regular file for appending, made if it isn't there. With `mode`, it has exactly that mode afterwards.
     fn open(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened>;
 
+    /// Opens a regular file for appending: [`ErrorKind::NotFound`] if it isn't there.
+    #[cfg(feature = "watch")]
+    fn open_existing(&self, path: &Path) -> io::Result<Opened>;
+
+    /// Opens a character device for writing.
+    #[cfg(feature = "watch")]
+    fn open_device(&self, path: &Path) -> io::Result<Opened>;
+
     /// Makes a new file, with exactly `mode` if there is one; an error if something has the name.
-    #[cfg(all(feature = "gzip", unix))]
+    #[cfg(any(feature = "watch", all(feature = "gzip", unix)))]
     fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened>;
 
     /// Opens a file for reading.
@@ -43,6 +57,10 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
     /// Returns what has this name, be it a dangling link; `None` if nothing has.
     fn find(&self, path: &Path) -> io::Result<Option<Found>>;
 
+    /// Returns what a path leads to, through links; `None` if that is nothing.
+    #[cfg(feature = "watch")]
+    fn find_target(&self, path: &Path) -> io::Result<Option<Found>>;
+
     /// Returns the names in a directory.
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>>;
 
@@ -57,6 +75,18 @@ pub(crate) trait AppendFile: fmt::Debug + Send {
 
     /// Takes the lock of the file, for as long as it is open. Returns whether it was to be had.
     fn try_lock(&mut self) -> io::Result<bool>;
+
+    /// Gives the lock back.
+    #[cfg(feature = "watch")]
+    fn unlock(&mut self) -> io::Result<()>;
+
+    /// Returns how many names it has: 0 when it was removed. (1 where nobody can tell.)
+    #[cfg(feature = "watch")]
+    fn links(&self) -> io::Result<u64>;
+
+    /// Returns its length, and its last byte if it has one.
+    #[cfg(feature = "watch")]
+    fn ending(&mut self) -> io::Result<(u64, Option<u8>)>;
 
     /// Returns when everything in it is on the disk.
     fn sync(&mut self) -> io::Result<()>;
@@ -80,6 +110,8 @@ pub(crate) struct Found {
     pub(crate) is_file: bool,
     pub(crate) is_link: bool,
     pub(crate) is_dir: bool,
+    #[cfg(feature = "watch")]
+    pub(crate) is_char_device: bool,
     pub(crate) len: u64,
     pub(crate) modified: SystemTime,
 }
@@ -119,21 +151,31 @@ impl FileSystem for RealFileSystem {
     fn open(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
         let mut options = OpenOptions::new();
         options.append(true).create(true);
-        restrict(&mut options, mode);
-        // Reading is for the last byte only: a file that may only be written serves too.
-        let file = match options.clone().read(true).open(path) {
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => options.open(path),
-            file => file,
-        }
-        .map_err(|error| if is_special(path) { no_regular_file() } else { error })?;
-        opened(file, mode)
+        platform::restrict(&mut options, mode);
+        opened(open_to_read_too(&options, path)?, mode)
     }
 
-    #[cfg(all(feature = "gzip", unix))]
+    #[cfg(feature = "watch")]
+    fn open_existing(&self, path: &Path) -> io::Result<Opened> {
+        let mut options = OpenOptions::new();
+        options.append(true);
+        platform::restrict(&mut options, None);
+        opened(open_to_read_too(&options, path)?, None)
+    }
+
+    #[cfg(feature = "watch")]
+    fn open_device(&self, path: &Path) -> io::Result<Opened> {
+        let file = OpenOptions::new().append(true).open(path)?;
+        let meta = file.metadata()?;
+        let modified = meta.modified()?;
+        Ok(Opened { id: platform::id_of(&meta), len: 0, modified, is_torn: false, file: Box::new(file) })
+    }
+
+    #[cfg(any(feature = "watch", all(feature = "gzip", unix)))]
     fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
         let mut options = OpenOptions::new();
-        options.append(true).create_new(true);
-        restrict(&mut options, mode);
+        options.append(true).read(true).create_new(true);
+        platform::restrict(&mut options, mode);
         opened(options.open(path)?, mode)
     }
 
@@ -141,7 +183,7 @@ impl FileSystem for RealFileSystem {
     fn open_read(&self, path: &Path) -> io::Result<Reading> {
         let file = File::open(path)?;
         let meta = file.metadata()?;
-        Ok(Reading { id: id_of(&meta), mode: mode_of(&meta), content: Box::new(file) })
+        Ok(Reading { id: platform::id_of(&meta), mode: platform::mode_of(&meta), content: Box::new(file) })
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -151,7 +193,7 @@ impl FileSystem for RealFileSystem {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        rename_new(from, to)
+        platform::rename_new(from, to)
     }
 
     fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -163,19 +205,12 @@ impl FileSystem for RealFileSystem {
     }
 
     fn find(&self, path: &Path) -> io::Result<Option<Found>> {
-        match path.symlink_metadata() {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            meta => meta.and_then(|meta| {
-                Ok(Some(Found {
-                    id: id_of(&meta),
-                    is_file: meta.is_file(),
-                    is_link: meta.is_symlink(),
-                    is_dir: meta.is_dir(),
-                    len: meta.len(),
-                    modified: meta.modified()?,
-                }))
-            }),
-        }
+        found(path.symlink_metadata())
+    }
+
+    #[cfg(feature = "watch")]
+    fn find_target(&self, path: &Path) -> io::Result<Option<Found>> {
+        found(path.metadata())
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
@@ -193,7 +228,23 @@ impl AppendFile for File {
     }
 
     fn try_lock(&mut self) -> io::Result<bool> {
-        lock_file(self)
+        platform::lock_file(self)
+    }
+
+    #[cfg(feature = "watch")]
+    fn unlock(&mut self) -> io::Result<()> {
+        platform::unlock_file(self)
+    }
+
+    #[cfg(feature = "watch")]
+    fn links(&self) -> io::Result<u64> {
+        Ok(platform::links_of(&self.metadata()?))
+    }
+
+    #[cfg(feature = "watch")]
+    fn ending(&mut self) -> io::Result<(u64, Option<u8>)> {
+        let len = self.metadata()?.len();
+        Ok((len, if len > 0 { Some(last_byte(self, len)?) } else { None }))
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -201,16 +252,42 @@ impl AppendFile for File {
     }
 }
 
+/// Opens a file also for reading, which is for its last byte only: one that may only be written serves too.
+fn open_to_read_too(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    match options.clone().read(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => options.open(path),
+        file => file,
+    }
+    .map_err(|error| if is_special(path) { no_regular_file() } else { error })
+}
+
+fn found(meta: io::Result<fs::Metadata>) -> io::Result<Option<Found>> {
+    let meta = match meta {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        meta => meta?,
+    };
+    Ok(Some(Found {
+        id: platform::id_of(&meta),
+        is_file: meta.is_file(),
+        is_link: meta.is_symlink(),
+        is_dir: meta.is_dir(),
+        #[cfg(feature = "watch")]
+        is_char_device: platform::is_char_device(&meta),
+        len: meta.len(),
+        modified: meta.modified()?,
+    }))
+}
+
 fn opened(mut file: File, mode: Option<u32>) -> io::Result<Opened> {
     let meta = file.metadata()?;
     if !meta.is_file() {
         return Err(no_regular_file());
     }
-    set_mode(&file, &meta, mode)?;
+    platform::set_mode(&file, &meta, mode)?;
     // A last byte that can't be read may be anything: a mark too many is better than two lines in one.
-    let is_torn = meta.len() > 0 && last_byte(&mut file).map_or(true, |byte| byte != b'\n');
+    let is_torn = meta.len() > 0 && last_byte(&mut file, meta.len()).map_or(true, |byte| byte != b'\n');
     Ok(Opened {
-        id: id_of(&meta),
+        id: platform::id_of(&meta),
         len: meta.len(),
         modified: meta.modified()?,
         is_torn,
@@ -223,34 +300,15 @@ fn is_special(path: &Path) -> bool {
     path.metadata().is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
 }
 
-fn no_regular_file() -> io::Error {
+pub(crate) fn no_regular_file() -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, "it is no regular file")
 }
 
-fn last_byte(file: &mut File) -> io::Result<u8> {
+fn last_byte(file: &mut File, len: u64) -> io::Result<u8> {
     let mut byte = [0];
-    file.seek(SeekFrom::End(-1))?;
+    file.seek(SeekFrom::Start(len - 1))?;
     file.read_exact(&mut byte)?;
     Ok(byte[0])
-}
-
-/// renameat2(2) refuses a name that is taken, in one step. Where a file system can't do that, there are two steps.
-#[cfg(target_os = "linux")]
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    use rustix::{
-        fs::{CWD, RenameFlags, renameat_with},
-        io::Errno,
-    };
-
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => rename_in_two_steps(from, to),
-        result => result.map_err(io::Error::from),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    rename_in_two_steps(from, to)
 }
 
 fn rename_in_two_steps(from: &Path, to: &Path) -> io::Result<()> {
@@ -261,86 +319,8 @@ fn rename_in_two_steps(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-#[cfg(unix)]
-fn id_of(meta: &fs::Metadata) -> FileId {
-    use std::os::unix::fs::MetadataExt as _;
-
-    let born = born(meta);
-    FileId { device: if born == 0 { meta.dev() } else { 0 }, inode: meta.ino(), born }
-}
-
+/// When a file was made, in nanoseconds since 1970; 0 if nobody knows.
 fn born(meta: &fs::Metadata) -> u64 {
     let since = meta.created().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
     since.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or_default()
-}
-
-/// flock(2): held by the open file, so it goes with the last process that has it open.
-#[cfg(unix)]
-fn lock_file(file: &File) -> io::Result<bool> {
-    use rustix::{
-        fs::{FlockOperation, flock},
-        io::Errno,
-    };
-
-    match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// A new file never has more permissions than asked for, not even for a moment, and a FIFO in the place of the file is
-/// refused, not waited for.
-#[cfg(unix)]
-fn restrict(options: &mut OpenOptions, mode: Option<u32>) {
-    use std::os::unix::fs::OpenOptionsExt as _;
-
-    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
-    if let Some(mode) = mode {
-        options.mode(mode);
-    }
-}
-
-#[cfg(all(unix, feature = "gzip"))]
-fn mode_of(meta: &fs::Metadata) -> Option<u32> {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    Some(meta.permissions().mode() & 0o7777)
-}
-
-#[cfg(all(not(unix), feature = "gzip"))]
-fn mode_of(_meta: &fs::Metadata) -> Option<u32> {
-    None
-}
-
-/// What open(2) made of the mode is what the umask left of it.
-#[cfg(unix)]
-fn set_mode(file: &File, meta: &fs::Metadata, mode: Option<u32>) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    match mode {
-        Some(mode) if meta.permissions().mode() & 0o7777 != mode => {
-            file.set_permissions(fs::Permissions::from_mode(mode))
-        }
-        _ => Ok(()),
-    }
-}
-
-#[cfg(not(unix))]
-fn id_of(meta: &fs::Metadata) -> FileId {
-    FileId { born: born(meta), ..FileId::default() }
-}
-
-/// Without flock(2) there is no lock: nobody is refused.
-#[cfg(not(unix))]
-fn lock_file(_file: &File) -> io::Result<bool> {
-    Ok(true)
-}
-
-#[cfg(not(unix))]
-fn restrict(_options: &mut OpenOptions, _mode: Option<u32>) {}
-
-#[cfg(not(unix))]
-fn set_mode(_file: &File, _meta: &fs::Metadata, _mode: Option<u32>) -> io::Result<()> {
-    Ok(())
 }

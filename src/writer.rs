@@ -33,11 +33,15 @@ mod stdout;
 mod tail;
 mod task_writer;
 mod turns;
+#[cfg(feature = "watch")]
+mod watched;
 
 use std::fmt;
 
 #[cfg(feature = "rolling")]
 pub use self::rolling::Rolling;
+#[cfg(feature = "watch")]
+pub use self::watched::{WatchedFile, WatchedFileBuilder};
 pub use self::{
     handle::LineWriter,
     instance::{InUse, InstanceFile, InstanceFileBuilder},

@@ -96,7 +96,7 @@ impl FaultyFileSystem {
         let call = plan.calls.len() as u64;
         let fails = (plan.from..plan.from.saturating_add(plan.times)).contains(&call);
         plan.fired += u64::from(fails);
-        fails.then(|| (plan.fault, (call - plan.from) % 2 == 0))
+        fails.then(|| (plan.fault, (call - plan.from).is_multiple_of(2)))
     }
 
     fn fail(&self, name: &'static str) -> io::Result<()> {
@@ -126,7 +126,19 @@ impl FileSystem for FaultyFileSystem {
         Ok(self.faulty(RealFileSystem.open(path, mode)?))
     }
 
-    #[cfg(all(feature = "gzip", unix))]
+    #[cfg(feature = "watch")]
+    fn open_existing(&self, path: &Path) -> io::Result<Opened> {
+        self.fail("open_existing")?;
+        Ok(self.faulty(RealFileSystem.open_existing(path)?))
+    }
+
+    #[cfg(feature = "watch")]
+    fn open_device(&self, path: &Path) -> io::Result<Opened> {
+        self.fail("open_device")?;
+        Ok(self.faulty(RealFileSystem.open_device(path)?))
+    }
+
+    #[cfg(any(feature = "watch", all(feature = "gzip", unix)))]
     fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
         self.fail("create_new")?;
         Ok(self.faulty(RealFileSystem.create_new(path, mode)?))
@@ -161,6 +173,12 @@ impl FileSystem for FaultyFileSystem {
     fn find(&self, path: &Path) -> io::Result<Option<Found>> {
         self.fail("find")?;
         RealFileSystem.find(path)
+    }
+
+    #[cfg(feature = "watch")]
+    fn find_target(&self, path: &Path) -> io::Result<Option<Found>> {
+        self.fail("find_target")?;
+        RealFileSystem.find_target(path)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
@@ -201,6 +219,24 @@ impl AppendFile for FaultyFile {
     fn try_lock(&mut self) -> io::Result<bool> {
         self.files.fail("try_lock")?;
         self.file.try_lock()
+    }
+
+    #[cfg(feature = "watch")]
+    fn unlock(&mut self) -> io::Result<()> {
+        self.files.fail("unlock")?;
+        self.file.unlock()
+    }
+
+    #[cfg(feature = "watch")]
+    fn links(&self) -> io::Result<u64> {
+        self.files.fail("links")?;
+        self.file.links()
+    }
+
+    #[cfg(feature = "watch")]
+    fn ending(&mut self) -> io::Result<(u64, Option<u8>)> {
+        self.files.fail("ending")?;
+        self.file.ending()
     }
 
     fn sync(&mut self) -> io::Result<()> {

@@ -20,6 +20,9 @@ pub(super) struct Tail {
     pub(super) stats: Stats,
     /// Lines that are lost and not announced yet.
     lost: Option<Lost>,
+    /// What else the log is to say, as whole lines.
+    #[cfg(feature = "watch")]
+    notes: String,
 }
 
 #[derive(Debug)]
@@ -32,7 +35,7 @@ struct Lost {
 impl Tail {
     /// Returns how many bytes are due before the next line.
     pub(super) fn owed_len(&self) -> u64 {
-        if self.is_torn || self.lost.is_some() { self.owed().len() as u64 } else { 0 }
+        if self.owes() { self.owed().len() as u64 } else { 0 }
     }
 
     /// What is due before the next line.
@@ -43,7 +46,39 @@ impl Tail {
             let text = format!("[-] [tracing_tasklog] {now} {lines} lines dropped reason={reason:?}\n");
             owed.extend_from_slice(text.as_bytes());
         }
+        #[cfg(feature = "watch")]
+        owed.extend_from_slice(self.notes.as_bytes());
         owed
+    }
+
+    fn owes(&self) -> bool {
+        #[cfg(feature = "watch")]
+        let is_silent = self.notes.is_empty();
+        #[cfg(not(feature = "watch"))]
+        let is_silent = true;
+        self.is_torn || self.lost.is_some() || !is_silent
+    }
+
+    /// Has the log say something of its own before the next line.
+    #[cfg(feature = "watch")]
+    pub(super) fn note(&mut self, text: std::fmt::Arguments<'_>) {
+        const MOST: usize = 4096; // of a file that nothing can be written to
+        if self.notes.len() < MOST {
+            self.notes.push_str(&format!("[-] [tracing_tasklog] {} {text}\n", clock::stamp_now()));
+        }
+    }
+
+    /// Appends lines a second time that were written before, and may be lost.
+    #[cfg(feature = "watch")]
+    pub(super) fn rewrite(
+        &mut self,
+        lines: &[u8],
+        write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        let count = lines::count(lines);
+        self.stats.written_lines -= count; // `append` counts them again, as written or as lost
+        self.stats.rewritten_lines += count;
+        self.append(lines, write).1
     }
 
     /// Appends whole lines by `write`, which is write(2): with one call, unless it takes less at a time.
@@ -54,7 +89,7 @@ impl Tail {
         lines: &[u8],
         write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
     ) -> (u64, io::Result<()>) {
-        if !self.is_torn && self.lost.is_none() {
+        if !self.owes() {
             let (taken, result) = self.append_bytes(lines, write);
             return (taken as u64, self.settle(lines, taken, result));
         }
@@ -64,6 +99,8 @@ impl Tail {
         let (taken, result) = self.append_bytes(&bytes, write);
         if taken >= owed {
             self.lost = None;
+            #[cfg(feature = "watch")]
+            self.notes.clear();
         }
         (taken as u64, self.settle(lines, taken.saturating_sub(owed), result))
     }

@@ -75,7 +75,7 @@ fn fill(file: &mut InstanceFile, bytes: usize) {
     let line = |len: usize| "x".repeat(len - 1) + "\n";
     let quarter = line(MAX_BYTES / 4);
     (0..bytes / quarter.len()).for_each(|_| file.write_all(quarter.as_bytes()).expect("writing never fails"));
-    if bytes % quarter.len() > 0 {
+    if !bytes.is_multiple_of(quarter.len()) {
         file.write_all(line(bytes % quarter.len()).as_bytes()).expect("writing never fails");
     }
 }

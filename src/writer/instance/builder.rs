@@ -209,11 +209,11 @@ impl InstanceFileBuilder {
         });
         let log = Log::new(Arc::clone(&shared))?;
         #[cfg(unix)]
-        if let Some(keep) = self.keep_instances {
-            if let Err(cause) = prune(&*shared.files, &shared.path, &name, keep) {
-                let error = Error::io("remove old instances of", &shared.path, cause);
-                shared.notice.tell(Trouble::Rotation, &error);
-            }
+        if let Some(keep) = self.keep_instances
+            && let Err(cause) = prune(&*shared.files, &shared.path, &name, keep)
+        {
+            let error = Error::io("remove old instances of", &shared.path, cause);
+            shared.notice.tell(Trouble::Rotation, &error);
         }
         Ok(InstanceFile(Handle::new(log)))
     }

@@ -100,10 +100,10 @@ impl State {
     /// Opens the file at the path, unless it is the one that is open. Returns its length.
     fn follow(&mut self, shared: &Shared) -> io::Result<u64> {
         let there = shared.files.find(&shared.path)?;
-        if let (Some(there), Some((open, _))) = (there, &self.open) {
-            if there.id == *open {
-                return Ok(there.len);
-            }
+        if let (Some(there), Some((open, _))) = (there, &self.open)
+            && there.id == *open
+        {
+            return Ok(there.len);
         }
         let opened = shared.files.open(&shared.path, shared.mode)?;
         self.open = Some((opened.id, opened.file));

@@ -1,0 +1,40 @@
+//! What stands in, where files are not those of Unix, for what only Unix can do.
+
+use std::{
+    fs::{File, Metadata, OpenOptions},
+    io,
+};
+
+pub(super) use super::rename_in_two_steps as rename_new;
+use super::{FileId, born};
+
+pub(super) fn id_of(meta: &Metadata) -> FileId {
+    FileId { born: born(meta), ..FileId::default() }
+}
+
+/// Without flock(2) there is no lock: nobody is refused.
+pub(super) fn lock_file(_file: &File) -> io::Result<bool> {
+    Ok(true)
+}
+
+#[cfg(feature = "watch")]
+pub(super) fn unlock_file(_file: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// Nobody can tell.
+#[cfg(feature = "watch")]
+pub(super) fn links_of(_meta: &Metadata) -> u64 {
+    1
+}
+
+#[cfg(feature = "watch")]
+pub(super) fn is_char_device(_meta: &Metadata) -> bool {
+    false
+}
+
+pub(super) fn restrict(_options: &mut OpenOptions, _mode: Option<u32>) {}
+
+pub(super) fn set_mode(_file: &File, _meta: &Metadata, _mode: Option<u32>) -> io::Result<()> {
+    Ok(())
+}

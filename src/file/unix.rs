@@ -1,0 +1,82 @@
+//! What only Unix can do with files.
+
+#[cfg(not(target_os = "linux"))]
+pub(super) use super::rename_in_two_steps as rename_new;
+#[cfg(target_os = "linux")]
+use std::path::Path;
+use std::{
+    fs::{File, Metadata, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+};
+
+use rustix::{
+    fs::{FlockOperation, OFlags, flock},
+    io::Errno,
+};
+
+use super::{FileId, born};
+
+/// renameat2(2) refuses a name that is taken, in one step. Where a file system can't do that, there are two steps.
+#[cfg(target_os = "linux")]
+pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => super::rename_in_two_steps(from, to),
+        result => result.map_err(io::Error::from),
+    }
+}
+
+pub(super) fn id_of(meta: &Metadata) -> FileId {
+    let born = born(meta);
+    FileId { device: if born == 0 { meta.dev() } else { 0 }, inode: meta.ino(), born }
+}
+
+/// flock(2): held by the open file, so it goes with the last process that has it open.
+pub(super) fn lock_file(file: &File) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(feature = "watch")]
+pub(super) fn unlock_file(file: &File) -> io::Result<()> {
+    Ok(flock(file, FlockOperation::Unlock)?)
+}
+
+#[cfg(feature = "watch")]
+pub(super) fn links_of(meta: &Metadata) -> u64 {
+    meta.nlink()
+}
+
+#[cfg(feature = "watch")]
+pub(super) fn is_char_device(meta: &Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_char_device(&meta.file_type())
+}
+
+/// A new file never has more permissions than asked for, not even for a moment, and a FIFO in the place of the file is
+/// refused, not waited for.
+pub(super) fn restrict(options: &mut OpenOptions, mode: Option<u32>) {
+    options.custom_flags(OFlags::NONBLOCK.bits() as i32);
+    if let Some(mode) = mode {
+        options.mode(mode);
+    }
+}
+
+#[cfg(feature = "gzip")]
+pub(super) fn mode_of(meta: &Metadata) -> Option<u32> {
+    Some(meta.permissions().mode() & 0o7777)
+}
+
+/// What open(2) made of the mode is what the umask left of it.
+pub(super) fn set_mode(file: &File, meta: &Metadata, mode: Option<u32>) -> io::Result<()> {
+    match mode {
+        Some(mode) if meta.permissions().mode() & 0o7777 != mode => {
+            file.set_permissions(Permissions::from_mode(mode))
+        }
+        _ => Ok(()),
+    }
+}

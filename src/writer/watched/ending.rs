@@ -1,0 +1,126 @@
+//! The end of a file that other processes write to as well: whether it was cut short, and whether it ends in a fragment.
+//!
+//! O_APPEND writes of processes that are alive come one after the other, whole. Two things are found out by looking:
+//!
+//! * **Cut short.** What this process has written since the last look stands behind what the file held then. A file that
+//!   is shorter was truncated meanwhile, as `copytruncate` of logrotate(8) does. Lines that were written between its last
+//!   read and its truncation are in no file: those since the last look but one are counted as at risk. The next line begins
+//!   at the new end, so there is no hole.
+//! * **A fragment.** A process that is killed in the middle of a write leaves the beginning of a line. A file that doesn't
+//!   end in LF, and has the same length [`SOON`] after, is closed with CAN LF by the one process that gets the file's
+//!   lock (flock(2)) at that moment; what it waits for is a line that is just being written.
+
+use std::{io, time::Duration};
+
+use super::shared::{Aftermath, Shared, State};
+use crate::{file::AppendFile, writer::tail::Tail};
+
+/// How long until the next look while the file grows, or while the path can't be followed.
+pub(super) const ACTIVE: Duration = Duration::from_millis(100);
+
+/// How long until the next look while nothing happens.
+pub(super) const IDLE: Duration = Duration::from_millis(200);
+
+/// How long until the next look when something may have changed by then.
+pub(super) const SOON: Duration = Duration::from_millis(5);
+
+/// What was seen of the end of a file.
+#[derive(Debug, Default)]
+pub(super) struct Ending {
+    /// Its length at the last look.
+    len: u64,
+    /// The bytes that this process had written in all by then.
+    bytes: u64,
+    /// The lines that it had written in all at the last look but one, and at the last.
+    lines: [u64; 2],
+    /// The length at which the file was seen to end in LF.
+    whole: u64,
+    /// The length at which it was seen not to.
+    torn: Option<u64>,
+    /// Whether the end has to be seen before the next line: a line could not be written, and other processes have met the
+    /// same trouble.
+    pub(super) is_doubtful: bool,
+}
+
+impl Ending {
+    /// What is known of a file that was just opened.
+    pub(super) fn of(len: u64, tail: &Tail) -> Self {
+        let lines = tail.stats.written_lines;
+        Ending { len, bytes: tail.stats.bytes, lines: [lines, lines], ..Ending::default() }
+    }
+
+    /// Sees the end if there is a reason to doubt it.
+    pub(super) fn doubt(&mut self, tail: &mut Tail, file: &mut dyn AppendFile) {
+        if !self.is_doubtful && !tail.is_torn {
+            return;
+        }
+        if let Ok((_, last)) = file.ending() {
+            tail.is_torn = is_torn(last);
+            self.is_doubtful = false;
+        }
+    }
+
+    /// Notes a look. Returns how many lines are at risk, if the file was cut short since the last one.
+    fn was_cut_short(&mut self, len: u64, tail: &Tail) -> Option<u64> {
+        let written = tail.stats.bytes - self.bytes;
+        let is_cut = len < self.len.saturating_add(written);
+        let at_risk = tail.stats.written_lines.saturating_sub(self.lines[0]);
+        (self.len, self.bytes) = (len, tail.stats.bytes);
+        self.lines = [self.lines[1], tail.stats.written_lines];
+        is_cut.then(|| {
+            (self.whole, self.torn) = (0, None);
+            self.lines = [tail.stats.written_lines; 2];
+            at_risk
+        })
+    }
+}
+
+impl Shared {
+    /// Inspects the end of the open file, which has this length. Returns when to look again.
+    pub(super) fn inspect(&self, state: &mut State, len: u64, aftermath: &mut Aftermath) -> Duration {
+        let has_grown = len != state.ending.len;
+        if let Some(lines) = state.ending.was_cut_short(len, &state.tail) {
+            state.tail.stats.truncations += 1;
+            state.ending.is_doubtful = true;
+            self.at_risk(state, lines, "truncated", aftermath);
+        }
+        if state.ending.whole != len {
+            match state.file.ending() {
+                Ok((len, last)) if is_torn(last) => return self.found_torn(state, len),
+                Ok((len, _)) => (state.ending.whole, state.ending.torn) = (len, None),
+                Err(_) => {} // it may be written, not read
+            }
+        }
+        if has_grown { ACTIVE } else { IDLE }
+    }
+
+    /// Closes a fragment that was there a moment ago already.
+    fn found_torn(&self, state: &mut State, len: u64) -> Duration {
+        if state.ending.torn.replace(len) != Some(len) {
+            return SOON;
+        }
+        match state.file.try_lock() {
+            Ok(false) => return SOON, // another process is about to close it
+            Ok(true) => {}
+            Err(_) => {} // there are no locks here: at worst it is closed twice
+        }
+        // A failure is counted, and the next look tries again.
+        let _ = close(state, len);
+        let _ = state.file.unlock();
+        ACTIVE
+    }
+}
+
+fn close(state: &mut State, len: u64) -> io::Result<()> {
+    let (now, last) = state.file.ending()?;
+    if now != len || !is_torn(last) || !state.has_room_for(2) {
+        return Ok(());
+    }
+    state.tail.is_torn = true;
+    let file = &mut state.file;
+    state.tail.close_fragment(&mut |bytes| file.append(bytes)).1
+}
+
+fn is_torn(last: Option<u8>) -> bool {
+    last.is_some_and(|byte| byte != b'\n')
+}

@@ -1,0 +1,127 @@
+//! The lines of a child that fork(2) has made, while it has not called exec(2).
+//!
+//! The child has the parent's memory as it was at that moment: a lock that another thread held is held for ever, and the
+//! thread that looks is not there. So it touches nothing of the parent's state: it has a file of its own, and each of its
+//! lines looks where the path leads to.
+
+use std::{io, time::Duration};
+
+use super::shared::{Aftermath, Shared, State};
+use crate::{
+    file::{AppendFile, FileId, Opened},
+    sys,
+    writer::{
+        Stats, lines,
+        tail::Tail,
+        turns::{HasTail, Turns},
+    },
+};
+
+/// How long the child waits for its own lock. It could be held for ever in a child of the child.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the child writes with.
+#[derive(Debug)]
+pub(super) struct Forked {
+    turns: Turns<Child>,
+}
+
+#[derive(Debug)]
+struct Child {
+    /// How often the process was forked whose state it is.
+    forks: u64,
+    state: State,
+}
+
+impl Forked {
+    pub(super) fn new() -> Self {
+        Forked { turns: Turns::new(Child::new()) }
+    }
+
+    /// Returns the counters of the child's own lines.
+    pub(super) fn stats(&self) -> Stats {
+        let child = self.turns.try_lock(Some(PATIENCE));
+        let own = child.filter(|child| child.forks == sys::forks());
+        own.map(|child| child.state.tail.stats).unwrap_or_default()
+    }
+
+    /// Writes lines to the file that the path leads to now.
+    pub(super) fn take_lines(&self, shared: &Shared, lines: &[u8], was_cut: bool) {
+        let mut aftermath = Aftermath::default();
+        let result =
+            self.turns.lock_for(lines::count(lines), was_cut, Some(PATIENCE)).and_then(|mut child| {
+                if shared.is_watched || child.state.is_nowhere() {
+                    shared.look(&mut child.state, &mut aftermath);
+                }
+                child.state.write_lines(lines)
+            });
+        if let Err(cause) = result {
+            aftermath.troubles.push(shared.failed_to_write(cause));
+        }
+        shared.settle(aftermath);
+    }
+}
+
+impl Child {
+    fn new() -> Self {
+        Child { forks: sys::forks(), state: State::nowhere() }
+    }
+}
+
+impl HasTail for Child {
+    /// The account; in a child of the process that has had it a new one.
+    fn tail_mut(&mut self) -> &mut Tail {
+        if self.forks != sys::forks() {
+            *self = Child::new();
+        }
+        &mut self.state.tail
+    }
+}
+
+impl State {
+    /// A state whose first look opens the file.
+    fn nowhere() -> Self {
+        State::new(Opened {
+            file: Box::new(Nowhere),
+            id: FileId::default(),
+            len: 0,
+            modified: std::time::SystemTime::UNIX_EPOCH,
+            is_torn: false,
+        })
+    }
+
+    /// Returns whether no file was opened yet.
+    pub(super) fn is_nowhere(&self) -> bool {
+        self.id == FileId::default()
+    }
+}
+
+/// A file that was never opened: it has no name, and takes nothing.
+#[derive(Debug)]
+struct Nowhere;
+
+impl AppendFile for Nowhere {
+    fn append(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn try_lock(&mut self) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    fn unlock(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn links(&self) -> io::Result<u64> {
+        Ok(0)
+    }
+
+    fn ending(&mut self) -> io::Result<(u64, Option<u8>)> {
+        Ok((0, None))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
