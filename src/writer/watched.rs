@@ -151,6 +151,12 @@ impl WatchedFile {
     }
 }
 
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.shared.finish();
+    }
+}
+
 impl TakeLines for Log {
     fn take_lines(&self, lines: &[u8]) {
         self.shared.take_lines(lines);

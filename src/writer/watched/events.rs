@@ -38,17 +38,21 @@ pub(super) struct Events {
     watcher: Option<RecommendedWatcher>,
     /// Which directory was at a path when it was watched: the watch goes with the directory, not with the path.
     watched: HashMap<PathBuf, FileId>,
+    /// How often watching a directory was begun.
+    begun: u64,
     /// Why the last try failed, and when there is another.
     outage: Option<(io::Error, Instant)>,
 }
 
 impl Events {
     pub(super) fn new(list: Arc<List>, looker: Thread) -> Self {
-        Events { list, looker, watcher: None, watched: HashMap::new(), outage: None }
+        Events { list, looker, watcher: None, watched: HashMap::new(), begun: 0, outage: None }
     }
 
-    /// Watches the directories of these files, and no others. Trouble is told once, until it is over.
-    pub(super) fn watch(&mut self, files: &[Arc<Shared>]) {
+    /// Watches the directories of these files, and no others. Trouble is told once, until it is over. Returns whether one
+    /// is watched anew: what happened before was not told.
+    pub(super) fn watch(&mut self, files: &[Arc<Shared>]) -> bool {
+        let before = self.begun;
         let directories: Vec<_> = files.iter().map(|file| file.directories()).collect();
         self.forget_others(&directories);
         for (file, directories) in files.iter().zip(&directories) {
@@ -57,6 +61,7 @@ impl Events {
                 directories.iter().filter(|path| self.is_watched(path, file)).count() == directories.len();
             self.tell(file, are_watched);
         }
+        self.begun > before
     }
 
     fn tell(&self, file: &Shared, is_told: bool) {
@@ -96,7 +101,8 @@ impl Events {
             Ok(()) => {
                 self.outage = None;
                 self.watched.insert(path.to_owned(), id);
-                file.hints.hint(); // what happened before was not told
+                self.begun += 1;
+                file.hints.hint();
                 true
             }
             Err(cause) => {

@@ -91,9 +91,12 @@ fn run(list: &Arc<List>) {
     let mut events = Events::new(Arc::clone(list), thread::current());
     while !list.is_over.load(Ordering::Relaxed) {
         let files = list.files();
-        events.watch(&files);
         let next = files.iter().map(|file| file.tick()).min().unwrap_or(IDLE);
+        // After the look: what was told before a directory went still counts for it.
+        let is_hinted = events.watch(&files);
         drop(files);
-        thread::park_timeout(next);
+        if !is_hinted {
+            thread::park_timeout(next);
+        }
     }
 }

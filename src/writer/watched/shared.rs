@@ -130,6 +130,8 @@ pub(super) struct State {
     pub(super) ending: Ending,
     /// The most that the kernel lets this process write into a file, before it sends SIGXFSZ.
     size_limit: u64,
+    /// Whether the last clone is gone: nothing is made or opened any more.
+    is_over: bool,
 }
 
 /// What is to be done when the lock is gone: trouble to tell, files to close.
@@ -151,6 +153,7 @@ impl State {
             recent: Recent::default(),
             place: Place::default(),
             size_limit: sys::file_size_limit(),
+            is_over: false,
         }
     }
 
@@ -261,11 +264,37 @@ impl Shared {
         }
         // A line that is being written to a disk that hangs is not waited for: other files have their turn.
         let Some(mut state) = self.turns.try_lock(Some(Duration::from_millis(20))) else { return LATE };
+        if state.is_over {
+            return LATE;
+        }
         let mut aftermath = Aftermath::default();
         let next = self.look(&mut state, &mut aftermath);
         drop(state);
         self.settle(aftermath);
         next
+    }
+
+    /// The last clone goes: lines that wait for a file have their last chance.
+    pub(super) fn finish(&self) {
+        if self.is_forked() {
+            return;
+        }
+        let Some(mut state) = self.turns.try_lock(Some(Duration::from_secs(1))) else { return };
+        let mut aftermath = Aftermath::default();
+        if state.place.is_gone() {
+            self.look(&mut state, &mut aftermath);
+        }
+        let waiting = std::mem::take(&mut state.tail.stats.queued_lines);
+        if waiting > 0 {
+            state.tail.stats.dropped_lines += waiting;
+            let cause = io::Error::other(format!(
+                "{waiting} lines are lost, the file was removed and can't be made again"
+            ));
+            aftermath.troubles.push(self.failed_to_write(cause));
+        }
+        state.is_over = true;
+        drop(state);
+        self.settle(aftermath);
     }
 
     /// Does what must not be done under the lock.
