@@ -1,120 +1,32 @@
 //! Children that fork(2) made and that never call exec(2), while other threads of the parent log.
 
-// `fork` and its like of the C library: there is no safe way to a child without exec.
-#![allow(unsafe_code)]
 #![cfg(unix)]
 
 mod support;
 
-use std::{
-    ffi::c_int,
-    io::Write as _,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::Duration,
-};
+use std::{io::Write as _, path::Path, time::Duration};
 
 use support::{
-    child::{Child, Output, hang, role, say},
+    child::{Child, hang, role, say},
     dir::Dir,
-    holds_within,
+    fork::{PATIENCE, THREADS, forked, log_path, run, said, wait_for, while_others_log},
     verify::{Expect, LogFamily, numbered},
     wait_until,
 };
 use tracing_tasklog::writer::InstanceFile;
-
-unsafe extern "C" {
-    fn fork() -> c_int;
-    fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
-    fn _exit(status: c_int) -> !;
-}
-
-/// How long a child of fork may take for its lines.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The lines of each child.
 const LINES: u64 = 100;
 
 const ROUNDS: u32 = 20;
 
-/// The workers of the parent: its threads, and after them its first.
-const THREADS: u32 = 3;
-
-/// waitpid(2): returns at once.
-const WNOHANG: c_int = 1;
-
-/// Forks. The child runs `in_child` and ends at once, without any exit hook; after a panic, badly.
-fn forked(in_child: impl FnOnce()) -> c_int {
-    // SAFETY: the child has this thread only, and runs code that is made for that: it is what is tested.
-    let pid = unsafe { fork() };
-    if pid == 0 {
-        let result = catch_unwind(AssertUnwindSafe(in_child));
-        // SAFETY: it ends the process.
-        unsafe { _exit(result.is_err().into()) }
-    }
-    assert!(pid > 0, "fork");
-    pid
-}
-
-/// Waits for the end of a child that must end well and in time.
-fn wait_for(pid: c_int) {
-    let mut status = -1;
-    // SAFETY: the status is written to a number of this frame.
-    let is_over = holds_within(PATIENCE, || unsafe { waitpid(pid, &raw mut status, WNOHANG) } == pid);
-    assert!(is_over, "the child of the fork hangs");
-    assert_eq!(status, 0, "the child of the fork failed");
-}
-
-fn log_path() -> PathBuf {
-    std::env::var_os("LOG").expect("the parent says where").into()
-}
-
 fn write(file: &InstanceFile, worker: u32, n: u64) {
     let line = numbered(worker, n, (n % 60) as usize) + "\n";
     file.clone().write_all(line.as_bytes()).expect("writing never fails");
 }
 
-/// Runs an entry point of this binary on a log of its own.
-fn run(name: &str) -> (Dir, Output) {
-    let dir = Dir::new();
-    let child = Child::of_test(name).env("LOG", dir.path("tasks.log")).limit(Duration::from_secs(60));
-    let output = child.spawn().wait().assert_success();
-    (dir, output)
-}
-
-/// What follows `key=` in a line that the child said.
-fn said(output: &Output, key: &str) -> u64 {
-    let value = output.stdout.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {key}\n{output}"))
-}
-
 fn verify(path: impl AsRef<Path>, expect: Expect) {
     LogFamily::of(path).verify(&expect.bare_lines()).assert_clean();
-}
-
-/// Logs on three threads while `rounds` runs; says how many lines each of them wrote.
-fn while_others_log(file: &InstanceFile, rounds: impl FnOnce()) {
-    static OVER: AtomicBool = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let others: Vec<_> = (0..THREADS)
-            .map(|worker| {
-                scope.spawn(move || {
-                    let written = (1..).take_while(|&n| {
-                        write(file, worker, n);
-                        !OVER.load(Ordering::Relaxed)
-                    });
-                    written.count() as u64 + 1
-                })
-            })
-            .collect();
-        rounds();
-        OVER.store(true, Ordering::Relaxed);
-        for (worker, other) in others.into_iter().enumerate() {
-            say(&format!("w{worker}={}", other.join().expect("no thread panics")));
-        }
-    });
 }
 
 #[test]
@@ -124,18 +36,22 @@ fn child_forks_while_others_log() {
     }
     let file = InstanceFile::builder(log_path()).max_bytes(64 * 1024).backups(10_000);
     let file = file.build().expect("the file can be opened");
-    while_others_log(&file, || {
-        for round in 0..ROUNDS {
-            let before = file.stats().rotations;
-            wait_for(forked(|| {
-                (1..=LINES).for_each(|n| write(&file, THREADS + round, n));
-                let stats = file.stats();
-                let own = (stats.accepted_lines, stats.written_lines, stats.dropped_lines, stats.rotations);
-                assert_eq!(own, (LINES, LINES, 0, 0));
-            }));
-            wait_until("the parent goes on rotating", PATIENCE, || file.stats().rotations > before);
-        }
-    });
+    while_others_log(
+        |worker, n| write(&file, worker, n),
+        || {
+            for round in 0..ROUNDS {
+                let before = file.stats().rotations;
+                wait_for(forked(|| {
+                    (1..=LINES).for_each(|n| write(&file, THREADS + round, n));
+                    let stats = file.stats();
+                    let own =
+                        (stats.accepted_lines, stats.written_lines, stats.dropped_lines, stats.rotations);
+                    assert_eq!(own, (LINES, LINES, 0, 0));
+                }));
+                wait_until("the parent goes on rotating", PATIENCE, || file.stats().rotations > before);
+            }
+        },
+    );
     let stats = file.stats();
     assert_eq!((stats.dropped_lines, stats.errors), (0, 0));
     say(&format!("written={}", stats.written_lines));
@@ -190,20 +106,23 @@ fn child_has_grandchildren() {
     }
     let file = InstanceFile::builder(log_path()).max_bytes(4096).backups(1000);
     let file = file.build().expect("the file can be opened");
-    while_others_log(&file, || {
-        for round in 0..5 {
-            wait_for(forked(|| {
-                let own = THREADS + 2 * round;
-                (1..=LINES).for_each(|n| write(&file, own, n));
+    while_others_log(
+        |worker, n| write(&file, worker, n),
+        || {
+            for round in 0..5 {
                 wait_for(forked(|| {
-                    (1..=LINES).for_each(|n| write(&file, own + 1, n));
-                    assert!([LINES, 2 * LINES].contains(&file.stats().written_lines));
+                    let own = THREADS + 2 * round;
+                    (1..=LINES).for_each(|n| write(&file, own, n));
+                    wait_for(forked(|| {
+                        (1..=LINES).for_each(|n| write(&file, own + 1, n));
+                        assert!([LINES, 2 * LINES].contains(&file.stats().written_lines));
+                    }));
+                    (LINES + 1..=2 * LINES).for_each(|n| write(&file, own, n));
+                    file.sync().expect("it can be synchronized");
                 }));
-                (LINES + 1..=2 * LINES).for_each(|n| write(&file, own, n));
-                file.sync().expect("it can be synchronized");
-            }));
-        }
-    });
+            }
+        },
+    );
 }
 
 #[test]
@@ -229,18 +148,22 @@ fn child_exits_in_a_fork() {
     #[cfg(feature = "gzip")]
     let builder = builder.compress(true);
     let file = builder.build().expect("the file can be opened");
-    while_others_log(&file, || {
-        for round in 0..ROUNDS {
-            let clone = file.clone();
-            wait_for(forked(|| {
-                write(&clone, THREADS + round, 1);
-                // What a process does that ends in an orderly way: no clone is left, also not that of the parent's frame.
-                // SAFETY: the value is not used again in this process, and the parent has its own memory.
-                drop((clone, unsafe { std::ptr::read(&raw const file) }));
-                std::process::exit(0);
-            }));
-        }
-    });
+    while_others_log(
+        |worker, n| write(&file, worker, n),
+        || {
+            for round in 0..ROUNDS {
+                let clone = file.clone();
+                wait_for(forked(|| {
+                    write(&clone, THREADS + round, 1);
+                    // What a process does that ends in an orderly way: no clone is left, also not that of the parent's frame.
+                    // SAFETY: the value is not used again in this process, and the parent has its own memory.
+                    #[allow(unsafe_code)]
+                    drop((clone, unsafe { std::ptr::read(&raw const file) }));
+                    std::process::exit(0);
+                }));
+            }
+        },
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! * [`ledger`] remembers over a SIGKILL which lines were begun and which are promised.
 //! * [`child`] runs processes that may be killed and can't hang a test.
 //! * [`dir`] is a folder of a test's own.
+//! * [`fork`] makes children without exec.
 //! * [`capture`] is a writer that remembers, and the lines that a layer writes while code runs.
 //! * [`futures`] polls futures by hand.
 
@@ -21,6 +22,8 @@ use std::time::{Duration, Instant};
 pub mod capture;
 pub mod child;
 pub mod dir;
+#[cfg(unix)]
+pub mod fork;
 pub mod futures;
 #[cfg(unix)]
 pub mod ledger;

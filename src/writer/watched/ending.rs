@@ -19,7 +19,7 @@ use crate::{file::AppendFile, writer::tail::Tail};
 pub(super) const ACTIVE: Duration = Duration::from_millis(100);
 
 /// How long until the next look while nothing happens.
-pub(super) const IDLE: Duration = Duration::from_millis(200);
+pub(super) const IDLE: Duration = Duration::from_millis(150);
 
 /// How long until the next look when something may have changed by then.
 pub(super) const SOON: Duration = Duration::from_millis(5);

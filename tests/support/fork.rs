@@ -1,0 +1,99 @@
+//! Children that fork(2) made and that never call exec(2), while other threads of the parent log.
+
+// `fork` and its like of the C library: there is no safe way to a child without exec.
+#![allow(unsafe_code)]
+
+use std::{
+    ffi::c_int,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use super::{
+    child::{Child, Output, say},
+    dir::Dir,
+    holds_within,
+};
+
+unsafe extern "C" {
+    fn fork() -> c_int;
+    fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
+    fn _exit(status: c_int) -> !;
+}
+
+/// How long a child of fork may take for its lines.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The workers of the parent: its threads, and after them its first.
+pub const THREADS: u32 = 3;
+
+/// waitpid(2): returns at once.
+const WNOHANG: c_int = 1;
+
+/// Forks. The child runs `in_child` and ends at once, without any exit hook; after a panic, badly.
+pub fn forked(in_child: impl FnOnce()) -> c_int {
+    // SAFETY: the child has this thread only, and runs code that is made for that: it is what is tested.
+    let pid = unsafe { fork() };
+    if pid == 0 {
+        let result = catch_unwind(AssertUnwindSafe(in_child));
+        // SAFETY: it ends the process.
+        unsafe { _exit(result.is_err().into()) }
+    }
+    assert!(pid > 0, "fork");
+    pid
+}
+
+/// Waits for the end of a child that must end well and in time.
+pub fn wait_for(pid: c_int) {
+    let mut status = -1;
+    // SAFETY: the status is written to a number of this frame.
+    let is_over = holds_within(PATIENCE, || unsafe { waitpid(pid, &raw mut status, WNOHANG) } == pid);
+    assert!(is_over, "the child of the fork hangs");
+    assert_eq!(status, 0, "the child of the fork failed");
+}
+
+/// Where the log is that [`run`] has made a folder for.
+pub fn log_path() -> PathBuf {
+    std::env::var_os("LOG").expect("the parent says where").into()
+}
+
+/// Runs an entry point of this binary on a log of its own.
+pub fn run(name: &str) -> (Dir, Output) {
+    let dir = Dir::new();
+    let child = Child::of_test(name).env("LOG", dir.path("tasks.log")).limit(Duration::from_secs(60));
+    let output = child.spawn().wait().assert_success();
+    (dir, output)
+}
+
+/// What follows `key=` in a line that the child said.
+pub fn said(output: &Output, key: &str) -> u64 {
+    let value = output.stdout.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {key}\n{output}"))
+}
+
+/// Has three threads write line after line while `rounds` runs; says how many lines each of them wrote.
+pub fn while_others_log(write: impl Fn(u32, u64) + Sync, rounds: impl FnOnce()) {
+    static OVER: AtomicBool = AtomicBool::new(false);
+    let write = &write;
+    thread::scope(|scope| {
+        let others: Vec<_> = (0..THREADS)
+            .map(|worker| {
+                scope.spawn(move || {
+                    let written = (1..).take_while(|&n| {
+                        write(worker, n);
+                        !OVER.load(Ordering::Relaxed)
+                    });
+                    written.count() as u64 + 1
+                })
+            })
+            .collect();
+        rounds();
+        OVER.store(true, Ordering::Relaxed);
+        for (worker, other) in others.into_iter().enumerate() {
+            say(&format!("w{worker}={}", other.join().expect("no thread panics")));
+        }
+    });
+}
