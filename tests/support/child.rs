@@ -132,6 +132,16 @@ impl Child {
         Self::of_test_by(name, command)
     }
 
+    /// The entry point `name` behind a shell command, as root of a user namespace of its own (user_namespaces(7)): what it
+    /// sets below /proc/sys/user counts for nobody else.
+    #[cfg(target_os = "linux")]
+    pub fn of_test_in_namespace(name: &str, shell: &str) -> Spawn {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "sh", "-c"]).arg(format!("{shell}; exec \"$0\" \"$@\""));
+        command.arg(must(std::env::current_exe(), "find this test binary"));
+        Self::of_test_by(name, command)
+    }
+
     /// The entry point `name` as an ordinary user, never as root, for whom no folder is read-only. The folder, which
     /// everybody may enter from now on, takes a copy of this test binary.
     #[cfg(unix)]

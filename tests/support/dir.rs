@@ -18,6 +18,11 @@ impl Dir {
         Self(must(tempfile::tempdir(), "make a temporary folder"))
     }
 
+    /// A new, empty folder below another.
+    pub fn new_in(parent: &Path) -> Self {
+        Self(must(tempfile::tempdir_in(parent), "make a temporary folder"))
+    }
+
     /// The folder itself.
     pub fn root(&self) -> &Path {
         self.0.path()

@@ -3,7 +3,6 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    process::Output,
     time::{Duration, Instant},
 };
 
@@ -11,12 +10,7 @@ use super::{
     tool::Logrotate,
     workers::{FileId, LOG, Workers},
 };
-use crate::support::{
-    dir::Dir,
-    holds_within,
-    verify::{Expect, LogFamily},
-    wait_until,
-};
+use crate::support::{dir::Dir, holds_within, verify::LogFamily, wait_until};
 
 /// How long a process may hold an old file while it writes.
 pub(crate) const WHILE_WRITING: Duration = Duration::from_millis(250);
@@ -36,7 +30,7 @@ pub(crate) struct Rounds {
     /// Files that were rotated away and are still held, each with the time right before.
     held: Vec<(FileId, Instant)>,
     /// How long each of the others was held.
-    pub(crate) took: Vec<Duration>,
+    took: Vec<Duration>,
     /// What logrotate said on stderr in all rounds.
     pub(crate) said: String,
 }
@@ -63,12 +57,11 @@ impl Rounds {
     fn round(&mut self, time: Duration) {
         let (start, before) = (Instant::now(), self.workers.live());
         let output = self.logrotate.run();
-        self.said.push_str(&said(&output));
+        self.said.push_str(&String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{}: {}", output.status, self.said);
-        if let Some(old) = before.filter(|_| before != self.workers.live()) {
-            self.rotations += 1;
-            self.held.push((old, start));
-        }
+        let is_old = |file: &FileId| self.workers.live() != Some(*file);
+        self.held.extend(before.filter(is_old).map(|old| (old, start)));
+        self.rotations = rotated(&self.workers.log()).len();
         holds_within(time.saturating_sub(start.elapsed()), || {
             self.look();
             false
@@ -96,36 +89,59 @@ impl Rounds {
         });
     }
 
-    /// The longest time that an old file was held since this was last asked.
-    pub(crate) fn longest(&mut self) -> Duration {
-        std::mem::take(&mut self.took).into_iter().max().expect("there were rotations")
-    }
-
-    /// What there is to tell, for those who read along.
-    pub(crate) fn figures(&self) -> Figures {
-        let mut took = self.took.clone();
+    /// How long old files were held since this was last asked.
+    pub(crate) fn times(&mut self) -> Times {
+        let mut took = std::mem::take(&mut self.took);
         took.sort();
         let median = took.get(took.len() / 2).copied().unwrap_or_default();
-        let longest = took.last().copied().unwrap_or_default();
-        let (time, lines) = (self.start.elapsed(), self.workers.lines());
-        Figures { rotations: self.rotations, time, lines, median, longest }
+        Times { median, longest: took.last().copied().unwrap_or_default() }
+    }
+
+    /// What was done so far.
+    pub(crate) fn figures(&self) -> Figures {
+        Figures { rotations: self.rotations, time: self.start.elapsed(), lines: self.workers.lines() }
     }
 }
 
-/// What was measured.
+/// The rotated files of a log, the oldest first; those in a folder `old` beside it too.
+pub(crate) fn rotated(live: &Path) -> Vec<PathBuf> {
+    let old = live.with_file_name("old").join(live.file_name().expect("a file has a name"));
+    let moved = old.parent().is_some_and(Path::exists).then(|| LogFamily::of(&old));
+    let families = moved.into_iter().chain([LogFamily::of(live)]);
+    families.flat_map(|family| family.paths().to_vec()).filter(|path| path != live).collect()
+}
+
+/// How long rotated files were held, from before logrotate was started on.
+#[derive(Debug)]
+pub(crate) struct Times {
+    median: Duration,
+    pub(crate) longest: Duration,
+}
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "followed within {:.1?} (median {:.1?})", self.longest, self.median)
+    }
+}
+
+/// What was done.
 #[derive(Debug)]
 pub(crate) struct Figures {
     pub(crate) rotations: usize,
-    pub(crate) time: Duration,
-    pub(crate) lines: u64,
-    median: Duration,
-    longest: Duration,
+    time: Duration,
+    lines: u64,
+}
+
+impl Figures {
+    /// How many lines all processes together logged in a second.
+    pub(crate) fn lines_a_second(&self) -> u64 {
+        self.lines * 1_000 / u64::try_from(self.time.as_millis()).expect("not for ever").max(1)
+    }
 }
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Figures { rotations, time, lines, median, longest } = self;
-        write!(f, "{rotations} rotations and {lines} lines in {time:.1?}, ")?;
-        write!(f, "followed after {median:.1?} (median) to {longest:.1?}")
+        let Figures { rotations, time, lines } = self;
+        write!(f, "{rotations} rotations and {lines} lines in {time:.1?}")
     }
 }

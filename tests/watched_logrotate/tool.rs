@@ -19,15 +19,17 @@ impl Logrotate {
     /// Has it rotate `log` by these directives. The configuration and the state are files in `folder`.
     pub(crate) fn new(folder: &Path, log: &Path, directives: &str) -> Self {
         let (config, state) = (folder.join("logrotate.conf"), folder.join("logrotate.state"));
-        fs::write(&config, format!("\"{}\" {{\n{directives}\n}}\n", log.display())).expect("the disk has room");
+        fs::write(&config, format!("\"{}\" {{\n{directives}\n}}\n", log.display()))
+            .expect("the disk has room");
         // It takes no configuration that others may write to.
         fs::set_permissions(&config, fs::Permissions::from_mode(0o644)).expect("the file is ours");
         Self { program: program(), config, state }
     }
 
-    /// Runs it once. It rotates, whatever the state file says of the last time.
+    /// Runs it once, in that folder. It rotates, whatever the state file says of the last time.
     pub(crate) fn run(&self) -> Output {
         let mut command = Command::new(&self.program);
+        command.current_dir(self.config.with_file_name(""));
         command.arg("--force").arg("--state").arg(&self.state).arg(&self.config);
         command.output().expect("logrotate can be run")
     }

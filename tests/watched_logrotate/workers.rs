@@ -212,7 +212,10 @@ impl Workers {
             End::read(&line)
         };
         let ends = self.children.into_iter().map(end).collect();
-        assert!(self.ledger.read().iter().all(|(begun, returned)| begun == returned), "they end between lines");
+        assert!(
+            self.ledger.read().iter().all(|(begun, returned)| begun == returned),
+            "they end between lines"
+        );
         let expect = Expect::from_ledger(&self.ledger);
         (ends, expect.tag(|worker, _| (format!("job{worker}"), "send".to_owned())))
     }

@@ -30,6 +30,9 @@ use crate::{
 /// How long after a look was due the lines begin to do it themselves: the thread that looks may be stopped.
 const LATE: Duration = Duration::from_millis(100);
 
+/// Looks that are due so soon after each other are done at once, so that the thread wakes once for many files.
+const TOGETHER: Duration = Duration::from_millis(30);
+
 /// `due` while a look is under way.
 const LOOKING: u64 = u64::MAX;
 
@@ -259,7 +262,7 @@ impl Shared {
     /// The turn of the thread that looks. Returns when it has to come again.
     pub(super) fn tick(&self) -> Duration {
         let due = self.hints.due_in(self.clock.instant());
-        if !due.is_zero() {
+        if due > TOGETHER {
             return due;
         }
         // A line that is being written to a disk that hangs is not waited for: other files have their turn.

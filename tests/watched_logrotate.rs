@@ -1,0 +1,203 @@
+//! `WatchedFile` under Debian's logrotate, in a loop, while four processes log 5,000 lines a second each.
+//!
+//! Each case is one set of directives, and how often they are carried out. In each, every line must be in one of the files,
+//! once; logrotate must have nothing to say; and every process must let go of each file that was rotated away.
+
+#![cfg(all(unix, feature = "watch"))]
+
+#[path = "watched_logrotate/busy.rs"]
+mod busy;
+#[path = "watched_logrotate/lossy.rs"]
+mod lossy;
+#[path = "watched_logrotate/rounds.rs"]
+mod rounds;
+mod support;
+#[path = "watched_logrotate/tool.rs"]
+mod tool;
+#[path = "watched_logrotate/workers.rs"]
+mod workers;
+
+use std::{
+    fs,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rounds::{Rounds, WHILE_IDLE, WHILE_WRITING, rotated};
+use support::{
+    child::say,
+    dir::Dir,
+    verify::{Expect, LogFamily, Verdict},
+};
+use workers::{End, LOG};
+
+/// What is rotated by, whatever the case: no backup is ever removed.
+const KEEP_ALL: &str = "rotate 1000";
+
+/// How often logrotate runs.
+const SLOW: Duration = Duration::from_millis(500);
+const FAST: Duration = Duration::from_millis(50);
+
+/// How often it runs when the names of rotated files tell the second.
+const SECONDS: Duration = Duration::from_millis(1_100);
+
+/// Has the tests run one after the other: each needs the whole machine.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Rotates a log so many times while it is written to, and once more while all processes rest.
+fn rotate(case: &str, every: Duration, rotations: usize) -> Dir {
+    let _alone = alone();
+    let dir = Dir::new();
+    let mut rounds = Rounds::start(&dir, &format!("{KEEP_ALL}\n{case}"));
+    rounds.rotate(every, rotations);
+    rounds.wait_until_followed(WHILE_WRITING);
+    let (busy, writing) = (rounds.figures(), rounds.times());
+    rounds.workers.wait_for_lines();
+
+    rounds.workers.rest();
+    rounds.rotate(every, 1);
+    rounds.wait_until_followed(WHILE_IDLE);
+    let idle = rounds.times();
+    rounds.workers.go_on();
+    rounds.workers.wait_for_lines();
+
+    let what = format!("{} every {every:?}: {busy}, {writing}; idle: {idle}", case.replace('\n', " "));
+    say(&what);
+    assert!(busy.lines_a_second() > 10_000, "{what}");
+    assert!(writing.longest <= WHILE_WRITING && idle.longest <= WHILE_IDLE, "{what}");
+    assert_eq!(rounds.said, "", "logrotate has something to say");
+    let rotations = rounds.figures().rotations;
+    let (ends, expect) = rounds.workers.stop();
+    assert_followed(&ends, rotations, every);
+    verify(&dir, &expect).assert_clean();
+    dir
+}
+
+/// All rotations were followed by all processes, and none of them lost a line or has feared to.
+fn assert_followed(ends: &[End], rotations: usize, every: Duration) {
+    let least = if every > WHILE_WRITING { rotations as u64 } else { 1 };
+    for end in ends {
+        assert!((least..=rotations as u64).contains(&end.reopens), "{rotations} rotations: {ends:?}");
+        assert_eq!((end.truncations, end.at_risk, end.rewritten), (0, 0, 0), "{ends:?}");
+    }
+}
+
+/// Compares the live file and all rotated ones with what is expected. There must be no other file, and no fragment.
+fn verify(dir: &Dir, expect: &Expect) -> Verdict {
+    let live = dir.path(LOG);
+    let mut files = rotated(&live);
+    files.push(live);
+    assert_eq!(names_below(&dir.path("logs")), files.len(), "only the log and its backups: {files:?}");
+    let verdict = LogFamily::files(files).verify(expect);
+    assert_eq!((verdict.fragments, verdict.closed_fragments), (0, 0), "{verdict}");
+    verdict
+}
+
+/// How many files there are in a folder and in those in it.
+fn names_below(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).expect("it is there").map(|entry| entry.expect("it is listed").path());
+    entries.map(|path| if path.is_dir() { names_below(&path) } else { 1 }).sum()
+}
+
+#[test]
+#[ignore = "needs logrotate"]
+fn create_every_half_second() {
+    rotate("create", SLOW, 6);
+}
+
+#[test]
+#[ignore = "needs logrotate"]
+fn create_every_50_ms() {
+    rotate("create", FAST, 40);
+}
+
+#[test]
+#[ignore = "needs logrotate"]
+fn nocreate_every_half_second() {
+    rotate("nocreate\nmissingok", SLOW, 6);
+}
+
+#[test]
+#[ignore = "needs logrotate"]
+fn nocreate_every_50_ms() {
+    rotate("nocreate\nmissingok", FAST, 20);
+}
+
+#[test]
+#[ignore = "needs logrotate"]
+fn dateext() {
+    rotate("create\ndateext\ndateformat -%Y%m%d-%s", SECONDS, 3);
+}
+
+fn rotate_into_olddir(every: Duration, rotations: usize) {
+    let dir = rotate("create\nolddir old\ncreateolddir 0755", every, rotations);
+    let names = dir.path("logs").read_dir().expect("it is there").count();
+    assert_eq!(names, 2, "all backups are in the other folder");
+}
+
+#[test]
+#[ignore = "needs logrotate"]
+fn olddir_every_half_second() {
+    rotate_into_olddir(SLOW, 6);
+}
+
+#[test]
+#[ignore = "needs logrotate"]
+fn olddir_every_50_ms() {
+    rotate_into_olddir(FAST, 40);
+}
+
+fn rotate_and_compress_later(every: Duration, rotations: usize) {
+    let dir = rotate("create\ncompress\ndelaycompress", every, rotations);
+    let is_packed = |path: &Path| path.extension().is_some_and(|extension| extension == "gz");
+    let backups = rotated(&dir.path(LOG));
+    let (last, others) = backups.split_last().expect("there were rotations");
+    assert!(!is_packed(last) && others.iter().all(|path| is_packed(path)), "{backups:?}");
+}
+
+#[test]
+#[ignore = "needs logrotate"]
+fn compress_and_delaycompress_every_half_second() {
+    rotate_and_compress_later(SLOW, 6);
+}
+
+#[test]
+#[ignore = "needs logrotate"]
+fn compress_and_delaycompress_every_50_ms() {
+    rotate_and_compress_later(FAST, 40);
+}
+
+/// The script leaves a line each time that it runs.
+fn rotate_and_run_a_script(every: Duration, rotations: usize) {
+    let dir = rotate("create\nsharedscripts\npostrotate\necho ran >> ran\nendscript", every, rotations);
+    assert_eq!(dir.lines("ran").len(), rotated(&dir.path(LOG)).len());
+}
+
+#[test]
+#[ignore = "needs logrotate"]
+fn sharedscripts_and_postrotate_every_half_second() {
+    rotate_and_run_a_script(SLOW, 6);
+}
+
+#[test]
+#[ignore = "needs logrotate"]
+fn sharedscripts_and_postrotate_every_50_ms() {
+    rotate_and_run_a_script(FAST, 40);
+}
+
+#[test]
+#[ignore = "deep: sixty rotations of every kind, some minutes"]
+fn deep_sixty_rotations_of_every_kind() {
+    for (every, rotations) in [(SLOW, 60), (FAST, 200)] {
+        rotate("create", every, rotations);
+        rotate("nocreate\nmissingok", every, 60);
+        rotate_into_olddir(every, rotations);
+        rotate_and_compress_later(every, rotations);
+        rotate_and_run_a_script(every, rotations);
+    }
+    rotate("create\ndateext\ndateformat -%Y%m%d-%s", SECONDS, 60);
+}

@@ -1,0 +1,67 @@
+//! The two ways of rotation that lose lines of every program: here they are counted.
+
+use std::time::Duration;
+
+use super::{
+    FAST, KEEP_ALL, SLOW, alone,
+    rounds::{Figures, Rounds, WHILE_WRITING},
+    verify,
+    workers::End,
+};
+use crate::support::{child::say, dir::Dir, verify::Kind};
+
+/// Rotates a log so many times while it is written to. No more lines may be missing than the processes say, and nothing
+/// else may be wrong.
+fn rotate(case: &str, every: Duration, rotations: usize) -> (Figures, Vec<End>) {
+    let _alone = alone();
+    let dir = Dir::new();
+    let mut rounds = Rounds::start(&dir, &format!("{KEEP_ALL}\n{case}"));
+    rounds.rotate(every, rotations);
+    rounds.wait_until_followed(WHILE_WRITING);
+    rounds.workers.wait_for_lines();
+    let (figures, times, said) = (rounds.figures(), rounds.times(), rounds.said);
+    let (ends, expect) = rounds.workers.stop();
+    let verdict = verify(&dir, &expect);
+    let at_risk: u64 = ends.iter().map(|end| end.at_risk).sum();
+    let how = format!("{} every {every:?}: {figures}, {times}", case.replace('\n', " "));
+    let what = format!("{how}: {} lines missing, {at_risk} at risk, {said:?}", verdict.missing);
+    say(&what);
+    assert!(verdict.kinds().iter().all(|kind| *kind == Kind::Lost), "{what}\n{verdict}");
+    assert!(verdict.missing <= at_risk, "{what}\n{ends:?}\n{verdict}");
+    (figures, ends)
+}
+
+fn copy_and_truncate(every: Duration, rotations: usize) {
+    let (figures, ends) = rotate("copytruncate", every, rotations);
+    let truncations: Vec<_> = ends.iter().map(|end| end.truncations).collect();
+    // Two of them between two looks are one.
+    assert!(truncations.iter().all(|noticed| *noticed > 0), "{truncations:?}: {figures}");
+    assert!(ends.iter().all(|end| end.reopens == 0), "{ends:?}");
+}
+
+#[test]
+#[ignore = "needs logrotate"]
+fn copytruncate_every_half_second() {
+    copy_and_truncate(SLOW, 6);
+}
+
+#[test]
+#[ignore = "needs logrotate"]
+fn copytruncate_every_50_ms() {
+    copy_and_truncate(FAST, 40);
+}
+
+#[test]
+#[ignore = "needs logrotate"]
+fn compress_at_once_every_half_second() {
+    rotate("create\ncompress", SLOW, 6);
+}
+
+#[test]
+#[ignore = "deep: sixty rotations of each kind, a minute"]
+fn deep_sixty_rotations_that_may_lose_lines() {
+    for every in [SLOW, FAST] {
+        copy_and_truncate(every, 60);
+        rotate("create\ncompress", every, 60);
+    }
+}
