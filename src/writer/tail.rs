@@ -4,7 +4,10 @@
 //! lost. They go with the line, in one write. Whatever part of it the operating system takes, the account is exact: a
 //! line counts as written when its LF is taken, and every other one is lost and will be announced.
 
-use std::io::{self, ErrorKind};
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+};
 
 use super::{Stats, lines};
 use crate::clock;
@@ -21,7 +24,6 @@ pub(super) struct Tail {
     /// Lines that are lost and not announced yet.
     lost: Option<Lost>,
     /// What else the log is to say, as whole lines.
-    #[cfg(feature = "watch")]
     notes: String,
 }
 
@@ -41,30 +43,32 @@ impl Tail {
     /// What is due before the next line.
     fn owed(&self) -> Vec<u8> {
         let mut owed = if self.is_torn { CLOSE_FRAGMENT.to_vec() } else { Vec::new() };
-        if let Some(Lost { lines, reason }) = &self.lost {
-            let now = clock::stamp_now();
-            let text = format!("[-] [tracing_tasklog] {now} {lines} lines dropped reason={reason:?}\n");
-            owed.extend_from_slice(text.as_bytes());
-        }
-        #[cfg(feature = "watch")]
-        owed.extend_from_slice(self.notes.as_bytes());
+        owed.extend_from_slice(self.announcements().as_bytes());
         owed
     }
 
     fn owes(&self) -> bool {
-        #[cfg(feature = "watch")]
-        let is_silent = self.notes.is_empty();
-        #[cfg(not(feature = "watch"))]
-        let is_silent = true;
-        self.is_torn || self.lost.is_some() || !is_silent
+        self.is_torn || self.lost.is_some() || !self.notes.is_empty()
+    }
+
+    /// What the log is to say of its own before the next line.
+    pub(super) fn announcements(&self) -> String {
+        let Some(Lost { lines, reason }) = &self.lost else { return self.notes.clone() };
+        own_line(format_args!("{lines} lines dropped reason={reason:?}")) + &self.notes
     }
 
     /// Has the log say something of its own before the next line.
     #[cfg(feature = "watch")]
-    pub(super) fn note(&mut self, text: std::fmt::Arguments<'_>) {
+    pub(super) fn note(&mut self, text: fmt::Arguments<'_>) {
+        self.note_again(&own_line(text));
+    }
+
+    /// Has the log say again what it may have said in vain.
+    #[cfg(feature = "watch")]
+    pub(super) fn note_again(&mut self, lines: &str) {
         const MOST: usize = 4096; // of a file that nothing can be written to
         if self.notes.len() < MOST {
-            self.notes.push_str(&format!("[-] [tracing_tasklog] {} {text}\n", clock::stamp_now()));
+            self.notes.push_str(lines);
         }
     }
 
@@ -99,7 +103,6 @@ impl Tail {
         let (taken, result) = self.append_bytes(&bytes, write);
         if taken >= owed {
             self.lost = None;
-            #[cfg(feature = "watch")]
             self.notes.clear();
         }
         (taken as u64, self.settle(lines, taken.saturating_sub(owed), result))
@@ -156,6 +159,11 @@ impl Tail {
         }
         (taken, Ok(()))
     }
+}
+
+/// A line outside any task that this crate itself writes.
+fn own_line(text: fmt::Arguments<'_>) -> String {
+    format!("[-] [tracing_tasklog] {} {text}\n", clock::stamp_now())
 }
 
 /// Why lines are lost, in the words of the announcement.

@@ -168,3 +168,6 @@ impl fmt::Debug for Log {
         self.shared.fmt(f)
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests;

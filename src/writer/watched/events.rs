@@ -72,8 +72,7 @@ impl Events {
         let Some((cause, _)) = &self.outage else { return };
         if !is_told && !file.hints.is_outage_told.swap(true, Ordering::Relaxed) {
             let what = if was_told { "go on watching the directory of" } else { "watch the directory of" };
-            let cause =
-                io::Error::new(cause.kind(), format!("{cause}; a timer looks at it instead"));
+            let cause = io::Error::new(cause.kind(), format!("{cause}; a timer looks at it instead"));
             file.notice.tell(Trouble::Watch, &Error::io(what, &file.path, cause));
         }
     }

@@ -250,7 +250,9 @@ impl Shared {
         let recent = std::mem::take(&mut state.recent);
         let (written, waiting) = recent.parts();
         state.tail.stats.queued_lines -= lines::count(waiting);
-        if !is_certain {
+        if is_certain {
+            state.tail.note_again(recent.said());
+        } else {
             self.at_risk(state, lines::count(written), "removed", aftermath);
         }
         let file = &mut state.file;

@@ -12,6 +12,8 @@ pub(super) struct Recent {
     bytes: Vec<u8>,
     /// How many bytes of them were written. The rest waits.
     written: usize,
+    /// What the log has said of its own meanwhile.
+    said: String,
 }
 
 impl Recent {
@@ -34,6 +36,11 @@ impl Recent {
         self.written = self.bytes.len();
     }
 
+    /// Keeps what the log has said of its own.
+    pub(super) fn keep_said(&mut self, lines: &str) {
+        self.said.push_str(lines);
+    }
+
     /// Keeps lines that wait. Returns whether there was room.
     pub(super) fn keep_waiting(&mut self, lines: &[u8]) -> bool {
         let has_room = self.has_room_for(lines.len());
@@ -46,7 +53,13 @@ impl Recent {
     /// Forgets lines that are safe.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
+        self.said.clear();
         self.written = 0;
+    }
+
+    /// Returns what the log has said of its own.
+    pub(super) fn said(&self) -> &str {
+        &self.said
     }
 
     /// Returns the lines that were written, and those that wait.

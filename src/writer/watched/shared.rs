@@ -178,8 +178,12 @@ impl State {
         if !self.has_room_for(lines.len()) {
             return self.lose(lines, ErrorKind::FileTooLarge.into());
         }
+        let (announcements, owed) = (self.tail.announcements(), self.tail.owed_len());
         let file = &mut self.file;
-        let result = self.tail.append(lines, &mut |bytes| file.append(bytes)).1;
+        let (taken, result) = self.tail.append(lines, &mut |bytes| file.append(bytes));
+        if !announcements.is_empty() && taken >= owed {
+            self.recent.keep_said(&announcements);
+        }
         match &result {
             Ok(()) => self.recent.keep_written(lines),
             Err(_) => self.ending.is_doubtful = true,

@@ -1,0 +1,182 @@
+//! When there is a look, who does it, and what it does about lines that may be lost.
+
+use super::*;
+use crate::writer::watched::shared::Hints;
+
+/// The calls that a look makes which finds everything in its place.
+const LOOK: &str = "find_target";
+
+fn looks(scene: &Scene) -> usize {
+    scene.files.calls().iter().filter(|call| **call == LOOK).count()
+}
+
+fn advance(scene: &Scene, millis: u64) {
+    scene.clock.lock().expect("no test panics with it").instant += Duration::from_millis(millis);
+}
+
+#[test]
+fn a_line_makes_one_call() {
+    let mut scene = Scene::healthy();
+    let before = scene.files.calls().len();
+    scene.write(100);
+    assert_eq!(scene.files.calls()[before..], ["append"; 100]);
+}
+
+#[test]
+fn a_line_looks_by_itself_when_there_is_a_hint_or_nobody_else_does() {
+    let mut scene = Scene::healthy();
+    let before = looks(&scene);
+    scene.shared.hints.hint();
+    scene.write(2);
+    assert_eq!(looks(&scene), before + 1, "one look answers the hint");
+    advance(&scene, 150);
+    scene.write(2);
+    assert_eq!(looks(&scene), before + 1, "the thread that looks has time until then");
+    advance(&scene, 200);
+    scene.write(2);
+    assert_eq!(looks(&scene), before + 2, "the thread that looks is stopped");
+}
+
+#[test]
+fn a_hint_in_the_middle_of_a_look_is_not_forgotten() {
+    let clock = Clock::System;
+    let hints = Hints::new(&clock);
+    let now = clock.instant();
+    assert!(!hints.begin(now), "the first look is not late");
+    hints.hint();
+    hints.end(now + Duration::from_secs(60));
+    assert!(hints.due_in(now).is_zero());
+    assert!(!hints.begin(now));
+    hints.end(now + Duration::from_secs(60));
+    assert!(hints.due_in(now) >= Duration::from_secs(59));
+    assert!(!hints.begin(now + Duration::from_secs(60)));
+    hints.end(now + Duration::from_secs(61));
+    assert!(hints.begin(now + Duration::from_secs(63)), "this one is");
+}
+
+#[test]
+fn many_lines_look_by_themselves_so_that_what_is_kept_is_bounded() {
+    let scene = Scene::healthy();
+    let before = looks(&scene);
+    let line = "x".repeat(64 * 1024 - 1) + "\n";
+    (0..40).for_each(|_| scene.shared.take_lines(line.as_bytes()));
+    assert_eq!(looks(&scene) - before, 9, "one in 256 KiB");
+    let large = "y".repeat(1024 * 1024) + "\n";
+    scene.shared.take_lines(large.as_bytes());
+    assert_eq!(scene.dir.read("tasks.log").len(), 40 * 64 * 1024 + large.len());
+}
+
+#[test]
+fn a_file_that_was_renamed_and_then_removed_is_not_written_again_but_counted() {
+    for is_told in [true, false] {
+        let mut scene = Scene::healthy();
+        scene.pass(120);
+        scene.write(2);
+        fs::remove_file(scene.dir.path("tasks.log")).expect("it is there");
+        // What an event tells, or that nothing is told.
+        scene.shared.hints.is_told.store(is_told, Ordering::Relaxed);
+        scene.shared.hints.was_moved.store(is_told, Ordering::Relaxed);
+        scene.hint();
+        scene.write(1);
+        let stats = scene.stats();
+        assert_eq!((stats.at_risk_lines, stats.rewritten_lines, stats.reopens), (2, 0, 1), "{stats:?}");
+        let live = scene.dir.lines("tasks.log");
+        assert_eq!(live.len(), 2, "{live:?}");
+        assert!(
+            live[0].ends_with("up to 2 lines may be lost reason=\"file removed by another program\""),
+            "{live:?}"
+        );
+    }
+}
+
+#[test]
+fn a_look_that_comes_much_too_late_does_not_write_again() {
+    let mut scene = Scene::healthy();
+    scene.write(2);
+    fs::remove_file(scene.dir.path("tasks.log")).expect("it is there");
+    advance(&scene, 2_000);
+    scene.write(1);
+    let stats = scene.stats();
+    assert_eq!((stats.at_risk_lines, stats.rewritten_lines, stats.reopens), (2, 0, 1), "{stats:?}");
+}
+
+#[test]
+fn what_is_rewritten_comes_first_and_once() {
+    let mut scene = Scene::healthy();
+    scene.pass(120);
+    scene.write(3);
+    fs::remove_file(scene.dir.path("tasks.log")).expect("it is there");
+    scene.hint();
+    scene.write(2);
+    let stats = scene.stats();
+    assert_eq!((stats.written_lines, stats.rewritten_lines, stats.at_risk_lines), (5, 3, 0), "{stats:?}");
+    scene.verify(&["tasks.log"], 1, "removed");
+}
+
+#[test]
+fn a_file_cut_short_is_noticed_however_it_grew_since() {
+    for (before, between, after) in [(5, 0, 0), (5, 3, 0), (5, 3, 2), (1, 0, 1), (300, 200, 50)] {
+        let mut scene = Scene::healthy();
+        scene.write(before);
+        scene.pass(120);
+        scene.write(between);
+        fs::OpenOptions::new()
+            .write(true)
+            .truncate(true)
+            .open(scene.dir.path("tasks.log"))
+            .expect("it is there");
+        scene.write(after);
+        scene.pass(120);
+        scene.write(1);
+        let stats = scene.stats();
+        assert_eq!((stats.truncations, stats.dropped_lines), (1, 0), "{before} {between} {after}: {stats:?}");
+        assert!(stats.at_risk_lines >= between + after, "{stats:?}");
+        scene.pass(500);
+        assert_eq!(scene.stats().truncations, 1, "once");
+    }
+}
+
+#[test]
+fn a_fragment_is_closed_once_after_it_was_seen_twice() {
+    let mut scene = Scene::healthy();
+    scene.write(1);
+    scene.dir.append("tasks.log", "a peer's");
+    scene.pass(200);
+    assert!(scene.dir.read("tasks.log").ends_with("a peer's\u{18}\n"));
+    scene.pass(500);
+    assert_eq!(scene.dir.lines("tasks.log").len(), 2);
+    // A line in two halves, as if one could see a write that is under way.
+    scene.dir.append("tasks.log", "one ");
+    scene.shared.hints.hint();
+    scene.shared.tick();
+    scene.dir.append("tasks.log", "line\n");
+    scene.pass(500);
+    assert!(scene.dir.read("tasks.log").ends_with("\u{18}\none line\n"), "it was no fragment");
+}
+
+#[test]
+fn a_fragment_that_another_process_has_the_lock_for_is_left_to_it() {
+    let mut scene = Scene::healthy();
+    scene.write(1);
+    let other = fs::OpenOptions::new().append(true).open(scene.dir.path("tasks.log")).expect("it is there");
+    other.lock().expect("it is free");
+    scene.dir.append("tasks.log", "a peer's");
+    scene.pass(500);
+    assert!(scene.dir.read("tasks.log").ends_with("a peer's"));
+    drop(other);
+    scene.pass(200);
+    assert!(scene.dir.read("tasks.log").ends_with("a peer's\u{18}\n"));
+}
+
+#[test]
+fn an_own_fragment_that_a_peer_has_closed_is_not_closed_again() {
+    let mut scene = Scene::healthy();
+    scene.write(1);
+    scene.files.fail_next(2, Fault::ShortThenFull);
+    scene.write(1);
+    scene.dir.append("tasks.log", "\u{18}\n");
+    scene.write(1);
+    let text = scene.dir.read("tasks.log");
+    assert_eq!(text.matches('\u{18}').count(), 1, "{text}");
+    scene.verify(&["tasks.log"], 1, "closed by a peer");
+}
