@@ -16,7 +16,7 @@ const LEVEL: &str = "TASKLOG_LEVEL";
 
 /// Has everything that the program logs written to what `spec` asks for, with the lifecycle of its tasks.
 ///
-/// It opens a [`TaskWriter`] (a path, `instance:PATH` or `stdout`: see [`TaskWriter::open`]), puts a [`TaskLayer`]
+/// It opens a [`TaskWriter`] (a path, `instance:PATH`, `watched:PATH` or `stdout`: see [`TaskWriter::open`]), puts a [`TaskLayer`]
 /// with [`with_lifecycle`](TaskLayer::with_lifecycle) over it, and that under a [`LevelFilter`] into a registry,
 /// which becomes the global default subscriber.
 ///

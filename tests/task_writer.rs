@@ -98,6 +98,8 @@ fn every_spec_leads_to_its_writer() {
     leads_to("./stdout", "stdout");
     leads_to("instance:stderr", "stderr");
     leads_to("instances", "instances");
+    #[cfg(feature = "watch")]
+    leads_to("watched:logs/tasks-{env:WORKER_ID}.log", "logs/tasks-3.log");
     #[cfg(unix)]
     {
         leads_to("C:tasks.log", "C:tasks.log"); // one letter: a drive
@@ -112,7 +114,7 @@ fn every_spec_leads_to_its_writer() {
 
 #[test]
 fn every_error_names_the_spec_and_what_to_write_and_leaves_nothing() {
-    let expected = "expected instance:PATH, a bare PATH, which means the same, or stdout";
+    let expected = "expected instance:PATH, a bare PATH, which means the same, watched:PATH, or stdout";
     let later = |spec: &str, kind: &str| {
         format!("{spec:?} asks for \"{kind}\", which this version doesn't have yet: {expected}")
     };
@@ -124,7 +126,14 @@ fn every_error_names_the_spec_and_what_to_write_and_leaves_nothing() {
     refused("", format!("the writer \"\" is empty: {expected}"));
     refused(" \t", format!("the writer \" \\t\" is empty: {expected}"));
     refused("instance:", format!("\"instance:\" has no path after the colon: {expected}"));
-    refused("watched:/var/log/tasks.log", later("watched:/var/log/tasks.log", "watched"));
+    #[cfg(feature = "watch")]
+    refused("watched:", format!("\"watched:\" has no path after the colon: {expected}"));
+    #[cfg(not(feature = "watch"))]
+    for spec in ["watched:", "watched:x.log"] {
+        let needs =
+            format!("{spec:?} asks for \"watched\", which needs the feature `watch` of tracing-tasklog");
+        refused(spec, needs);
+    }
     refused("queue:/run/app/q", later("queue:/run/app/q", "queue"));
     refused("queued+instance:x.log", later("queued+instance:x.log", "queued+instance"));
     refused("queued+watched:x.log", later("queued+watched:x.log", "queued+watched"));
@@ -153,6 +162,23 @@ fn a_clone_shares_the_account_and_a_file_comes_in_by_from() {
     assert_eq!((writer.stats(), clone.stats().written_lines), (file.stats(), 3));
     assert_eq!(clone.path(), Some(file.path()));
     clone.sync().expect("the file is on a disk, or what stands for one");
+}
+
+#[cfg(feature = "watch")]
+#[test]
+fn a_watched_file_comes_in_by_from_and_follows_its_path() {
+    let dir = Dir::new();
+    let file =
+        tracing_tasklog::writer::WatchedFile::open(dir.path("tasks.log")).expect("the file can be opened");
+    let mut writer = TaskWriter::from(file.clone());
+    writer.write_all(b"one\n").expect("writing never fails");
+    fs::rename(dir.path("tasks.log"), dir.path("tasks.log.1")).expect("it is there");
+    file.reopen().expect("it can be made");
+    writer.make_writer().write_all(b"two\n").expect("writing never fails");
+    assert_eq!((dir.read("tasks.log.1").as_str(), dir.read("tasks.log").as_str()), ("one\n", "two\n"));
+    assert_eq!((writer.stats(), writer.path()), (file.stats(), Some(file.path())));
+    writer.sync().expect("the file is on a disk, or what stands for one");
+    assert!(format!("{writer:?}").contains(&format!("{:?}", dir.path("tasks.log"))));
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::{io, path::Path};
 
 use tracing_subscriber::fmt::MakeWriter;
 
+#[cfg(feature = "watch")]
+use super::WatchedFile;
 use super::{
     InstanceFile, LineWriter, Stats,
     stdout::{self, Stdout},
@@ -11,9 +13,9 @@ use super::{
 use crate::Error;
 
 /// What can be written before the colon, or alone.
-const EXPECTED: &str = "expected instance:PATH, a bare PATH, which means the same, or stdout";
+const EXPECTED: &str = "expected instance:PATH, a bare PATH, which means the same, watched:PATH, or stdout";
 
-/// An [`InstanceFile`] or standard output, chosen at run time: by [`open`](TaskWriter::open), or by `From`.
+/// An [`InstanceFile`], a `WatchedFile` or standard output, chosen at run time: by [`open`](TaskWriter::open), or by `From`.
 ///
 /// It promises [what every writer does](crate::writer), standard output included: a line that can't be written, to
 /// a pipe that nobody reads any more, say, is counted, and neither an error nor a panic. Clones share the counters,
@@ -41,6 +43,8 @@ pub struct TaskWriter(Chosen);
 #[derive(Clone, Debug)]
 enum Chosen {
     Instance(InstanceFile),
+    #[cfg(feature = "watch")]
+    Watched(WatchedFile),
     Stdout(Stdout),
 }
 
@@ -51,6 +55,7 @@ impl TaskWriter {
     /// |---|---|
     /// | `instance:logs/tasks-{instance}.log` | an [`InstanceFile`] with every option at its default; the path may have [placeholders](InstanceFile::builder) |
     /// | `logs/tasks-{instance}.log` | the same: a bare path |
+    /// | `watched:/var/log/app/tasks.log` | a `WatchedFile` with every option at its default (feature `watch`) |
     /// | `stdout` | standard output, for containers: whole lines, each written before the log call returns |
     ///
     /// What looks like a kind of writer, two ASCII letters or more, `+` among them, before the first colon, is
@@ -62,10 +67,10 @@ impl TaskWriter {
     ///
     /// # Errors
     ///
-    /// - The spec is empty, or has nothing after `instance:`.
-    /// - It asks for a writer that isn't there: `watched:`, `queue:` and `queued+…:` are names of later versions. A
+    /// - The spec is empty, or has nothing after `instance:` or `watched:`.
+    /// - It asks for a writer that isn't there: `queue:` and `queued+…:` are names of later versions. A
     ///   bare `stderr` or `STDOUT`, which nobody means as the name of a file, is refused too.
-    /// - The file can't be opened: see [`build`](super::InstanceFileBuilder::build).
+    /// - The file can't be opened: see [`InstanceFile`](super::InstanceFileBuilder::build) and `WatchedFile`.
     ///
     /// ```
     /// use tracing_tasklog::writer::TaskWriter;
@@ -87,10 +92,16 @@ impl TaskWriter {
                     "{spec:?} asks for \"{kind}\", which this version doesn't have yet: {EXPECTED}"
                 )))
             }
-            (Some("instance"), "") => {
+            #[cfg(not(feature = "watch"))]
+            (Some("watched"), _) => Err(Error::invalid(format!(
+                "{spec:?} asks for \"watched\", which needs the feature `watch` of tracing-tasklog"
+            ))),
+            (Some("instance" | "watched"), "") => {
                 Err(Error::invalid(format!("{spec:?} has no path after the colon: {EXPECTED}")))
             }
             (None | Some("instance"), path) => InstanceFile::builder(path).build().map(TaskWriter::from),
+            #[cfg(feature = "watch")]
+            (Some("watched"), path) => WatchedFile::open(path).map(TaskWriter::from),
             (Some(kind), _) => Err(unknown(spec, kind)),
         }
     }
@@ -99,6 +110,8 @@ impl TaskWriter {
     pub fn stats(&self) -> Stats {
         match &self.0 {
             Chosen::Instance(file) => file.stats(),
+            #[cfg(feature = "watch")]
+            Chosen::Watched(file) => file.stats(),
             Chosen::Stdout(stdout) => stdout.stats(),
         }
     }
@@ -107,6 +120,8 @@ impl TaskWriter {
     pub fn path(&self) -> Option<&Path> {
         match &self.0 {
             Chosen::Instance(file) => Some(file.path()),
+            #[cfg(feature = "watch")]
+            Chosen::Watched(file) => Some(file.path()),
             Chosen::Stdout(_) => None,
         }
     }
@@ -120,6 +135,8 @@ impl TaskWriter {
     pub fn sync(&self) -> Result<(), Error> {
         match &self.0 {
             Chosen::Instance(file) => file.sync(),
+            #[cfg(feature = "watch")]
+            Chosen::Watched(file) => file.sync(),
             Chosen::Stdout(_) => stdout::sync(),
         }
     }
@@ -127,6 +144,8 @@ impl TaskWriter {
     fn bytes(&mut self) -> &mut dyn io::Write {
         match &mut self.0 {
             Chosen::Instance(file) => file,
+            #[cfg(feature = "watch")]
+            Chosen::Watched(file) => file,
             Chosen::Stdout(stdout) => stdout,
         }
     }
@@ -145,7 +164,7 @@ fn split(spec: &str) -> (Option<&str>, &str) {
 }
 
 fn is_of_a_later_version(kind: &str) -> bool {
-    ["watched", "queue", "queued+instance", "queued+watched", "queued+stdout"].contains(&kind)
+    ["queue", "queued+instance", "queued+watched", "queued+stdout"].contains(&kind)
 }
 
 fn unknown(spec: &str, kind: &str) -> Error {
@@ -161,12 +180,21 @@ impl From<InstanceFile> for TaskWriter {
     }
 }
 
+#[cfg(feature = "watch")]
+impl From<WatchedFile> for TaskWriter {
+    fn from(file: WatchedFile) -> Self {
+        TaskWriter(Chosen::Watched(file))
+    }
+}
+
 impl<'a> MakeWriter<'a> for TaskWriter {
     type Writer = LineWriter<'a>;
 
     fn make_writer(&'a self) -> Self::Writer {
         match &self.0 {
             Chosen::Instance(file) => file.make_writer(),
+            #[cfg(feature = "watch")]
+            Chosen::Watched(file) => file.make_writer(),
             Chosen::Stdout(stdout) => stdout.make_writer(),
         }
     }
