@@ -33,8 +33,9 @@
 //! - [`TaskLayer`] makes lines of events and of the transitions of tasks, and hands each to a writer in one call.
 //! - A **task** is any span with the field `task.id`; [`task_span!`], [`TaskFutureExt`] and [`TaskSpanExt`] make
 //!   the common cases short, [`TaskContext`] and [`continue_span!`] carry a task into another process.
-//! - [`writer::InstanceFile`] is a file of this process that rotates by itself; [`writer::TaskWriter`] is it or
-//!   standard output, chosen at run time.
+//! - [`writer::InstanceFile`] is a file of this process that rotates by itself; `writer::WatchedFile` is one path for any
+//!   number of processes that logrotate(8) rotates; [`writer::TaskWriter`] is one of them or standard output, chosen at run
+//!   time.
 //! - `writer::Rolling` adapts a `RollingFileAppender` of tracing-appender.
 //! - [`try_init`] puts all of it together in one call, from a text and `$TASKLOG_LEVEL`.
 //! - [`line::parse`] reads the lines back.
@@ -101,6 +102,8 @@
 //!
 //! - **rolling** (default) has `writer::Rolling`, for those who have a `RollingFileAppender`. It costs the
 //!   `tracing-appender` crate with what it needs, 16 crates in all, `time` and `crossbeam-channel` among them.
+//! - **watch** (default) has `writer::WatchedFile`. It costs `notify` with what it needs, 10 crates in all on Linux, `mio`
+//!   and `walkdir` among them.
 //! - **tracing-log** (default) shows records of the `log` crate with their own target, and has [`try_init`] take them.
 //!   It costs the `tracing-log` crate.
 //! - **gzip** compresses backups, on Unix (`InstanceFileBuilder::compress`). It costs `flate2` and the pure Rust
@@ -116,6 +119,8 @@
 //! | one write at the end of the file | `O_APPEND` | `O_APPEND` | `FILE_APPEND_DATA` |
 //! | standard output: one write, past the buffer of `io::stdout` | yes | yes | through the buffer |
 //! | `file_mode`, `compress`, refusing a FIFO without waiting | yes | yes | no |
+//! | `WatchedFile` is told of changes by | inotify | FSEvents | ReadDirectoryChangesW |
+//! | `WatchedFile` writes lines again that went into a file that was removed | yes | yes | no |
 //! | the lock of an `InstanceFile`, the list of its own files, forks, RLIMIT_FSIZE | yes | yes | no |
 //! | renames that the kernel keeps from replacing anything | yes | checked first | checked first |
 //! | INTERRUPTED when `main` returns | yes | yes | yes |

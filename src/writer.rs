@@ -3,8 +3,9 @@
 //! | writer | for | rotation |
 //! |---|---|---|
 //! | [`InstanceFile`] | one file per process | by itself, at a size, by the hour, day or week |
+//! | `WatchedFile` (feature `watch`) | one path, for any number of processes | by somebody else: logrotate(8) |
 //! | `Rolling` (feature `rolling`) | those who have a `RollingFileAppender` of tracing-appender | that one's: by the hour, day or week in UTC |
-//! | [`TaskWriter`] | an `InstanceFile` or standard output, chosen at run time by a text from configuration | as the chosen one |
+//! | [`TaskWriter`] | an `InstanceFile`, a `WatchedFile` or standard output, chosen at run time by a text from configuration | as the chosen one |
 //!
 //! # What every writer promises
 //!
@@ -15,7 +16,8 @@
 //! * A line that can't be written is never an error for the one who logs. It is counted, and stderr is told, once in
 //!   10 s for each kind of trouble. [`Stats`] is the account: at rest `accepted = written + dropped + queued`.
 //! * A line is never glued to a fragment: what a short write or a crash has left without LF is closed with
-//!   CAN LF before the next line. (What an earlier run left at the end of a file of `Rolling` can't be seen.)
+//!   CAN LF before the next line. (What an earlier run left at the end of a file of `Rolling` can't be seen. Of processes
+//!   that share a `WatchedFile`, one closes what another leaves within 250 ms.)
 //! * `flush` returns when everything taken so far has been handed to the operating system.
 //!
 //! Each is a [`MakeWriter`](tracing_subscriber::fmt::MakeWriter), for [`TaskLayer`](crate::TaskLayer) and for
