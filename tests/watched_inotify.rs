@@ -251,7 +251,8 @@ fn child_logs_what_notify_logs() {
     tracing_log::LogTracer::init().expect("there is no other logger");
     let file = WatchedFile::open(log_path()).expect("it can be opened");
     let layer = tracing_tasklog::TaskLayer::new(file.clone()).with_min_level(LevelFilter::TRACE);
-    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)).expect("there is no other");
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))
+        .expect("there is no other");
     for round in 1..=20 {
         assert!(followed(&file, &format!("tasks.log-{:08}", 20_260_100 + round)) <= LATEST);
         tracing::info!("round");

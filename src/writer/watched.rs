@@ -5,7 +5,9 @@ mod ending;
 mod events;
 mod follow;
 mod forked;
+mod hints;
 mod hub;
+mod left;
 mod recent;
 mod shared;
 

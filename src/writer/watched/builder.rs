@@ -11,8 +11,9 @@ use super::{
     Log, WatchedFile,
     follow::settle_end,
     forked::Forked,
+    hints::Hints,
     hub::Hub,
-    shared::{Hints, Shared, State},
+    shared::{Shared, State},
 };
 use crate::{
     Error,
@@ -22,6 +23,9 @@ use crate::{
     sys,
     writer::{handle::Handle, path, turns::Turns},
 };
+
+/// How often the path may change under the hands of the one who opens it.
+const TRIES: usize = 5;
 
 /// Sets up a [`WatchedFile`]: what [`WatchedFile::builder`] returns.
 #[derive(Clone, Debug)]
@@ -128,16 +132,20 @@ impl WatchedFileBuilder {
 
 /// Opens what the path leads to. Returns also whether it can be rotated.
 fn open(files: &dyn FileSystem, path: &Path, mode: Option<u32>) -> io::Result<(Opened, bool)> {
-    match files.find_target(path)? {
-        Some(found) if found.is_char_device => return Ok((files.open_device(path)?, false)),
-        Some(found) if found.is_dir => return Err(ErrorKind::IsADirectory.into()),
-        Some(found) if !found.is_file => return Err(no_regular_file()),
-        Some(_) => return Ok((files.open_existing(path)?, true)),
-        None => {}
+    for _ in 0..TRIES {
+        let opened = match files.find_target(path)? {
+            Some(found) if found.is_char_device => return Ok((files.open_device(path)?, false)),
+            Some(found) if found.is_dir => return Err(ErrorKind::IsADirectory.into()),
+            Some(found) if !found.is_file => return Err(no_regular_file()),
+            Some(_) => files.open_existing(path),
+            None => files.create_new(path, mode),
+        };
+        match opened {
+            // It was rotated away, or made by another process, since it was looked for.
+            Err(error) if [ErrorKind::NotFound, ErrorKind::AlreadyExists].contains(&error.kind()) => {}
+            opened => return Ok((opened?, true)),
+        }
     }
-    match files.create_new(path, mode) {
-        // Another process was faster, or it is a link that leads nowhere yet.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok((files.open(path, mode)?, true)),
-        made => Ok((made?, true)),
-    }
+    // It is a link that leads nowhere yet.
+    Ok((files.open(path, mode)?, true))
 }

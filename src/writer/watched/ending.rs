@@ -60,6 +60,11 @@ impl Ending {
         }
     }
 
+    /// Returns how many lines were written since the file was last seen in its place.
+    pub(super) fn lines_since_look(&self, tail: &Tail) -> u64 {
+        tail.stats.written_lines.saturating_sub(self.lines[1])
+    }
+
     /// Notes a look. Returns how many lines are at risk, if the file was cut short since the last one.
     fn was_cut_short(&mut self, len: u64, tail: &Tail) -> Option<u64> {
         let written = tail.stats.bytes - self.bytes;
@@ -100,7 +105,7 @@ impl Shared {
             return SOON;
         }
         match state.file.try_lock() {
-            Ok(false) => return SOON, // another process is about to close it
+            Ok(false) => return ACTIVE, // another process is about to close it
             Ok(true) => {}
             Err(_) => {} // there are no locks here: at worst it is closed twice
         }

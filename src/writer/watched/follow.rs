@@ -4,7 +4,7 @@
 //!
 //! An event in the directory is a *hint*: it makes the next look due, and wakes the thread that looks. The *truth* is one
 //! stat(2) of the path, compared with the open file: device and inode (and, as inodes are used again, when it was made).
-//! The *floor* is a timer: with no hint at all, the next look comes after [`ACTIVE`] or [`IDLE`]. If even that doesn't come,
+//! The *floor* is a timer: with no hint at all, the next look comes after [`ACTIVE`] or `IDLE`. If even that doesn't come,
 //! because the thread is stopped or gone, the next line looks by itself.
 //!
 //! # What a look finds, and what it does
@@ -35,6 +35,7 @@ use std::{
 
 use super::{
     ending::{ACTIVE, SOON},
+    left::Left,
     shared::{Aftermath, Shared, State},
 };
 use crate::{
@@ -99,6 +100,7 @@ impl Shared {
     pub(super) fn look(&self, state: &mut State, aftermath: &mut Aftermath) -> Duration {
         let now = self.clock.instant();
         let is_late = self.hints.begin(now);
+        self.let_go(state, now, aftermath);
         let followed = self.follow(state, Occasion { now, is_late, is_asked: false }, aftermath);
         let next = followed.unwrap_or_else(|error| self.failed(state, now, error, aftermath));
         self.hints.end(now + next);
@@ -219,7 +221,13 @@ impl Shared {
         }
         settle_end(&mut opened);
         state.tail.stats.reopens += u64::from(!state.is_nowhere());
-        aftermath.left.push(state.begin(opened));
+        let lines = state.ending.lines_since_look(&state.tail);
+        let file = state.begin(opened);
+        if has_name {
+            self.keep_left(state, Left { file, lines, since: occasion.now }, aftermath);
+        } else {
+            aftermath.left.push(file);
+        }
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) =
             self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
         let was_moved = self.hints.was_moved.swap(false, Ordering::Relaxed) || state.place.was_moved;
@@ -290,6 +298,7 @@ impl Shared {
     ) -> Duration {
         state.tail.stats.errors += 1;
         state.place.is_gone = state.file.links().is_ok_and(|links| links == 0);
+        let is_first = state.place.outage.is_none();
         let outage = state.place.outage.get_or_insert(Outage { since: now, is_told: false });
         if !outage.is_told && now - outage.since >= PATIENCE {
             outage.is_told = true;
@@ -298,7 +307,7 @@ impl Shared {
                 Error::io("follow, so that lines go on into the old file,", &self.path, cause),
             ));
         }
-        ACTIVE
+        if is_first { SOON } else { ACTIVE }
     }
 }
 

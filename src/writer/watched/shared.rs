@@ -6,12 +6,19 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use super::{ending::Ending, follow::Place, forked::Forked, recent::Recent};
+use super::{
+    ending::Ending,
+    follow::Place,
+    forked::Forked,
+    hints::{Hints, LATE},
+    left::Left,
+    recent::Recent,
+};
 use crate::{
     Error,
     clock::Clock,
@@ -27,17 +34,8 @@ use crate::{
     },
 };
 
-/// How long after a look was due the lines begin to do it themselves: the thread that looks may be stopped.
-const LATE: Duration = Duration::from_millis(100);
-
 /// Looks that are due so soon after each other are done at once, so that the thread wakes once for many files.
 const TOGETHER: Duration = Duration::from_millis(30);
-
-/// `due` while a look is under way.
-const LOOKING: u64 = u64::MAX;
-
-/// `due` when something has happened in the directory.
-const HINT: u64 = 0;
 
 /// What the clones of a `WatchedFile` share.
 pub(super) struct Shared {
@@ -60,68 +58,6 @@ pub(super) struct Shared {
     pub(super) forked: Forked,
 }
 
-/// What happened in the directory, as far as it was told, and when the next look is due.
-#[derive(Debug)]
-pub(super) struct Hints {
-    /// The zero of `due`.
-    began: Instant,
-    /// When to look next, in milliseconds; [`HINT`] for now. A hint about the path and nothing else: no memory is
-    /// published by it, so that no ordering is needed.
-    due: AtomicU64,
-    /// Whether the file was renamed away since the path was last followed.
-    pub(super) was_moved: AtomicBool,
-    /// Whether every change is told.
-    pub(super) is_told: AtomicBool,
-    /// Whether the program was told that it is not.
-    pub(super) is_outage_told: AtomicBool,
-}
-
-impl Hints {
-    pub(super) fn new(clock: &Clock) -> Self {
-        Hints {
-            began: clock.instant(),
-            due: AtomicU64::new(HINT),
-            was_moved: AtomicBool::new(false),
-            is_told: AtomicBool::new(false),
-            is_outage_told: AtomicBool::new(false),
-        }
-    }
-
-    fn millis(&self, now: Instant) -> u64 {
-        // From 1 on, so that no time is `HINT`.
-        u64::try_from(now.saturating_duration_since(self.began).as_millis()).unwrap_or(LOOKING - 2) + 1
-    }
-
-    /// Something has happened: the next one who comes by looks.
-    pub(super) fn hint(&self) {
-        self.due.store(HINT, Ordering::Relaxed);
-    }
-
-    /// Returns how long the next look has time.
-    pub(super) fn due_in(&self, now: Instant) -> Duration {
-        Duration::from_millis(self.due.load(Ordering::Relaxed).saturating_sub(self.millis(now)))
-    }
-
-    /// Returns whether a line has to look by itself.
-    #[inline]
-    fn is_due_for_lines(&self, clock: &Clock) -> bool {
-        let due = self.due.load(Ordering::Relaxed);
-        due == HINT || self.millis(clock.instant()) >= due.saturating_add(LATE.as_millis() as u64)
-    }
-
-    /// Returns whether the look that begins now comes much later than it was due.
-    pub(super) fn begin(&self, now: Instant) -> bool {
-        let due = self.due.swap(LOOKING, Ordering::Relaxed);
-        due != HINT && due != LOOKING && self.millis(now) >= due.saturating_add(3 * LATE.as_millis() as u64)
-    }
-
-    /// A look is over. What was hinted at meanwhile is not forgotten.
-    pub(super) fn end(&self, next: Instant) {
-        let next = self.millis(next);
-        let _ = self.due.compare_exchange(LOOKING, next, Ordering::Relaxed, Ordering::Relaxed);
-    }
-}
-
 /// What changes from line to line.
 #[derive(Debug)]
 pub(super) struct State {
@@ -131,6 +67,8 @@ pub(super) struct State {
     pub(super) recent: Recent,
     pub(super) place: Place,
     pub(super) ending: Ending,
+    /// The file before, for a moment.
+    pub(super) left: Option<Left>,
     /// The most that the kernel lets this process write into a file, before it sends SIGXFSZ.
     size_limit: u64,
     /// Whether the last clone is gone: nothing is made or opened any more.
@@ -155,6 +93,7 @@ impl State {
             tail,
             recent: Recent::default(),
             place: Place::default(),
+            left: None,
             size_limit: sys::file_size_limit(),
             is_over: false,
         }

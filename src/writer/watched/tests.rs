@@ -97,7 +97,7 @@ impl Scene {
         let faults = verdict.faults.iter().filter(|fault| !is_expected(fault)).count();
         assert_eq!(faults, 0, "{context}: {verdict}");
         assert_eq!(verdict.announced_dropped, stats.dropped_lines, "{context}: {verdict}");
-        assert!(verdict.missing <= stats.dropped_lines + first - 1, "{context}: {verdict}");
+        assert!(verdict.missing < stats.dropped_lines + first, "{context}: {verdict}");
     }
 }
 
@@ -158,12 +158,12 @@ fn sweep(fault: Fault) {
 
 #[test]
 fn a_call_that_fails_leaves_whole_lines_and_an_exact_account() {
-    [EACCES, ENOSPC, EIO, EMFILE].map(|code| sweep(Fault::Os(code)));
+    [EACCES, ENOSPC, EIO, EMFILE].into_iter().for_each(|code| sweep(Fault::Os(code)));
 }
 
 #[test]
 fn an_interrupted_call_or_a_short_write_loses_nothing() {
-    [Fault::Os(EINTR), Fault::Short].map(sweep);
+    [Fault::Os(EINTR), Fault::Short].into_iter().for_each(sweep);
 }
 
 #[test]

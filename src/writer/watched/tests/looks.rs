@@ -1,7 +1,7 @@
 //! When there is a look, who does it, and what it does about lines that may be lost.
 
 use super::*;
-use crate::writer::watched::shared::Hints;
+use crate::writer::watched::hints::Hints;
 
 /// The calls that a look makes which finds everything in its place.
 const LOOK: &str = "find_target";
@@ -86,6 +86,29 @@ fn a_file_that_was_renamed_and_then_removed_is_not_written_again_but_counted() {
             live[0].ends_with("up to 2 lines may be lost reason=\"file removed by another program\""),
             "{live:?}"
         );
+    }
+}
+
+#[test]
+fn a_file_that_is_removed_right_after_it_was_left_may_have_taken_lines_along() {
+    for (after, at_risk) in [(5, 2), (200, 0)] {
+        let mut scene = Scene::healthy();
+        scene.write(3);
+        scene.pass(200);
+        scene.write(2);
+        scene.rename("1");
+        scene.dir.write("tasks.log", "");
+        scene.hint();
+        assert_eq!(scene.stats().reopens, 1);
+        scene.pass(after);
+        fs::remove_file(scene.dir.path("1")).expect("it is there"); // a compressor is done with it
+        scene.write(1);
+        scene.pass(300);
+        scene.write(1);
+        let stats = scene.stats();
+        assert_eq!((stats.at_risk_lines, stats.rewritten_lines), (at_risk, 0), "after {after} ms: {stats:?}");
+        let announced = scene.dir.read("tasks.log").contains("up to 2 lines may be lost");
+        assert_eq!(announced, at_risk > 0, "after {after} ms");
     }
 }
 
