@@ -10,7 +10,6 @@ use std::{
 use super::{LATEST, Steady, Told, assert_account_is_clean, assert_all_there, builder, file, write};
 use crate::support::{
     dir::Dir,
-    holds_within,
     verify::{Expect, LogFamily},
     wait_until,
 };
