@@ -84,9 +84,13 @@ pub(crate) trait AppendFile: fmt::Debug + Send {
     #[cfg(feature = "watch")]
     fn links(&self) -> io::Result<u64>;
 
-    /// Returns its length, and its last byte if it has one.
+    /// Returns its length, and its last byte if it has one. A part of a write that is under way may be seen.
     #[cfg(feature = "watch")]
     fn ending(&mut self) -> io::Result<(u64, Option<u8>)>;
+
+    /// The same, once a write that is under way is over, where that can be known.
+    #[cfg(feature = "watch")]
+    fn settled_ending(&mut self) -> io::Result<(u64, Option<u8>)>;
 
     /// Returns when everything in it is on the disk.
     fn sync(&mut self) -> io::Result<()>;
@@ -245,6 +249,12 @@ impl AppendFile for File {
     fn ending(&mut self) -> io::Result<(u64, Option<u8>)> {
         let len = self.metadata()?.len();
         Ok((len, if len > 0 { Some(last_byte(self, len)?) } else { None }))
+    }
+
+    #[cfg(feature = "watch")]
+    fn settled_ending(&mut self) -> io::Result<(u64, Option<u8>)> {
+        platform::wait_for_writers(self);
+        self.ending()
     }
 
     fn sync(&mut self) -> io::Result<()> {

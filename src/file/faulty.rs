@@ -239,6 +239,12 @@ impl AppendFile for FaultyFile {
         self.file.ending()
     }
 
+    #[cfg(feature = "watch")]
+    fn settled_ending(&mut self) -> io::Result<(u64, Option<u8>)> {
+        self.files.fail("settled_ending")?;
+        self.file.settled_ending()
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.files.fail("sync_file") // no test sees what is on the disk
     }

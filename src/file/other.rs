@@ -22,6 +22,9 @@ pub(super) fn unlock_file(_file: &File) -> io::Result<()> {
     Ok(())
 }
 
+#[cfg(feature = "watch")]
+pub(super) fn wait_for_writers(_file: &File) {}
+
 /// Nobody can tell.
 #[cfg(feature = "watch")]
 pub(super) fn links_of(_meta: &Metadata) -> u64 {

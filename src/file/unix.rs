@@ -57,6 +57,17 @@ pub(super) fn is_char_device(meta: &Metadata) -> bool {
     std::os::unix::fs::FileTypeExt::is_char_device(&meta.file_type())
 }
 
+/// Waits until no process is in the middle of a write: to look for a hole, lseek(2) takes the lock that a write holds from its
+/// beginning to its end, on ext4, tmpfs, btrfs and overlayfs. (On XFS a read takes it anyway.)
+#[cfg(all(target_os = "linux", feature = "watch"))]
+pub(super) fn wait_for_writers(file: &File) {
+    // Where there is no such lock, and where the file is empty, it fails; then there is nothing to wait for.
+    let _ = rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(0));
+}
+
+#[cfg(all(not(target_os = "linux"), feature = "watch"))]
+pub(super) fn wait_for_writers(_file: &File) {}
+
 /// A new file never has more permissions than asked for, not even for a moment, and a FIFO in the place of the file is
 /// refused, not waited for.
 pub(super) fn restrict(options: &mut OpenOptions, mode: Option<u32>) {

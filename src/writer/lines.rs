@@ -2,7 +2,10 @@
 
 /// The number of whole lines.
 pub(super) fn count(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|&&byte| byte == b'\n').count() as u64
+    // In parts of which a byte can hold the number: so the compiler compares many bytes with one instruction, which
+    // spares 400 for a line of 130 bytes.
+    let part = |part: &[u8]| u64::from(part.iter().map(|&byte| u8::from(byte == b'\n')).sum::<u8>());
+    bytes.chunks(usize::from(u8::MAX)).map(part).sum()
 }
 
 /// The length of the first line, with its LF.
@@ -17,4 +20,20 @@ pub(super) fn fitting(lines: &[u8], room: u64) -> usize {
         return lines.len();
     }
     lines[..room].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_counted_whatever_their_number() {
+        for (text, lines) in [("", 0), ("a", 0), ("\n", 1), ("a\nb\nc", 2)] {
+            assert_eq!(count(text.as_bytes()), lines);
+        }
+        for lines in [254, 255, 256, 1000] {
+            assert_eq!(count(&b"\n".repeat(lines)), lines as u64);
+            assert_eq!(count(&b"line\n".repeat(lines)), lines as u64);
+        }
+    }
 }

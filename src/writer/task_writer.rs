@@ -92,14 +92,14 @@ impl TaskWriter {
                     "{spec:?} asks for \"{kind}\", which this version doesn't have yet: {EXPECTED}"
                 )))
             }
-            #[cfg(not(feature = "watch"))]
-            (Some("watched"), _) => Err(Error::invalid(format!(
-                "{spec:?} asks for \"watched\", which needs the feature `watch` of tracing-tasklog"
-            ))),
             (Some("instance" | "watched"), "") => {
                 Err(Error::invalid(format!("{spec:?} has no path after the colon: {EXPECTED}")))
             }
             (None | Some("instance"), path) => InstanceFile::builder(path).build().map(TaskWriter::from),
+            #[cfg(not(feature = "watch"))]
+            (Some("watched"), _) => Err(Error::invalid(format!(
+                "{spec:?} asks for \"watched\", which needs the feature `watch` of tracing-tasklog"
+            ))),
             #[cfg(feature = "watch")]
             (Some("watched"), path) => WatchedFile::open(path).map(TaskWriter::from),
             (Some(kind), _) => Err(unknown(spec, kind)),

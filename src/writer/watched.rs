@@ -64,7 +64,8 @@ use crate::Error;
 ///
 /// # After fork(2)
 ///
-/// The child's lines go to the same path, and each looks where it leads to. Its [`stats`](Self::stats) count its own lines.
+/// The child's lines go to the same path, and each looks where it leads to: that is a stat(2) for every line, so open the
+/// file in each worker of a prefork server. The child's [`stats`](Self::stats) count its own lines.
 ///
 /// # Examples
 ///
@@ -76,7 +77,8 @@ use crate::Error;
 /// # let dir = dir.path();
 /// let path = dir.join("tasks.log");
 /// let file = WatchedFile::open(&path)?;
-/// tracing_subscriber::registry().with(TaskLayer::new(file.clone()).with_timer(())).init();
+/// let layer = TaskLayer::new(file.clone()).with_timer(());
+/// let _guard = tracing_subscriber::registry().with(layer).set_default();
 ///
 /// tracing::info!(target: "app", "one");
 /// std::fs::rename(&path, dir.join("tasks.log.1"))?; // what `create` of logrotate(8) does

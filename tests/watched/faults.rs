@@ -141,7 +141,8 @@ fn permissions_lost_and_regained() {
     let mut child = child.env("FOLDER", &logs).limit(Duration::from_secs(40)).spawn();
     child.wait_for_stdout_line(|line| line == "writing");
     let live = logs.join("tasks.log");
-    let outages: [(&dyn Fn(), &dyn Fn()); 3] = [
+    type Step<'a> = &'a dyn Fn();
+    let outages: [(Step<'_>, Step<'_>); 3] = [
         // `create 0600 root root`: not for this user.
         (&|| drop(fs::File::create_new(&live).map(|_| chmod(&live, 0o600))), &|| chmod(&live, 0o666)),
         // A folder in which this user can't make a file.

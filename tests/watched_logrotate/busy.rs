@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{FAST, KEEP_ALL, alone, assert_followed, rounds::Rounds, verify};
+use super::{FAST, KEEP_ALL, alone, assert_followed, assert_no_risk, rounds::Rounds, verify};
 use crate::support::{
     child::{Child, role, say},
     dir::Dir,
@@ -35,15 +35,16 @@ fn rotate_beside(hogs: usize, every: Duration, rotations: usize) {
     hogs.iter_mut().for_each(|hog| drop(hog.wait_for_stdout_line(|line| line == "busy")));
     let mut rounds = Rounds::start(&dir, &format!("{KEEP_ALL}\ncreate"));
     rounds.rotate(every, rotations);
-    rounds.wait_until_followed(ON_A_BUSY_MACHINE);
+    let (times, figures) = (rounds.wait_until_followed(), rounds.figures());
     rounds.workers.wait_for_lines();
-    let (figures, times) = (rounds.figures(), rounds.times());
     say(&format!("create every {every:?} beside {} hogs: {figures}, {times}", hogs.len()));
+    assert!(times.longest() <= ON_A_BUSY_MACHINE, "{times}");
     assert!(hogs.iter_mut().all(Child::is_running), "they were to be busy all the time");
     drop(hogs);
     assert_eq!(rounds.said, "", "logrotate has something to say");
     let (ends, expect) = rounds.workers.stop();
     assert_followed(&ends, figures.rotations, every);
+    assert_no_risk(&ends);
     verify(&dir, &expect).assert_clean();
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    tool::Logrotate,
+    tool::{Logrotate, wait_for},
     workers::{FileId, LOG, Workers},
 };
 use crate::support::{dir::Dir, holds_within, verify::LogFamily, wait_until};
@@ -27,10 +27,11 @@ pub(crate) struct Rounds {
     logrotate: Logrotate,
     start: Instant,
     rotations: usize,
-    /// Files that were rotated away and are still held, each with the time right before.
+    /// Files that were rotated away, since when, and not every process has a newer one.
+    awaited: Vec<(FileId, Instant)>,
+    /// Files that were rotated away and are still held by a process, and since when.
     held: Vec<(FileId, Instant)>,
-    /// How long each of the others was held.
-    took: Vec<Duration>,
+    times: Times,
     /// What logrotate said on stderr in all rounds.
     pub(crate) said: String,
 }
@@ -38,10 +39,16 @@ pub(crate) struct Rounds {
 impl Rounds {
     /// Starts the workers in this folder, and prepares logrotate for their log.
     pub(crate) fn start(dir: &Dir, directives: &str) -> Self {
-        let workers = Workers::start(dir);
-        let logrotate = Logrotate::new(dir.root(), &dir.path(LOG), directives);
-        let (held, took) = (Vec::new(), Vec::new());
-        Rounds { workers, logrotate, start: Instant::now(), rotations: 0, held, took, said: String::new() }
+        Rounds {
+            workers: Workers::start(dir),
+            logrotate: Logrotate::new(dir.root(), &dir.path(LOG), directives),
+            start: Instant::now(),
+            rotations: 0,
+            awaited: Vec::new(),
+            held: Vec::new(),
+            times: Times::default(),
+            said: String::new(),
+        }
     }
 
     /// Runs logrotate every so often until it has rotated so many times.
@@ -56,11 +63,18 @@ impl Rounds {
     /// Runs logrotate once, and looks until its time is over who holds what.
     fn round(&mut self, time: Duration) {
         let (start, before) = (Instant::now(), self.workers.live());
-        let output = self.logrotate.run();
-        self.said.push_str(&String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{}: {}", output.status, self.said);
-        let is_old = |file: &FileId| self.workers.live() != Some(*file);
-        self.held.extend(before.filter(is_old).map(|old| (old, start)));
+        let mut logrotate = self.logrotate.start();
+        let mut vacated = None;
+        wait_until("logrotate ends", LIMIT, || {
+            let is_over = logrotate.try_wait().expect("it is ours").is_some();
+            if vacated.is_none() && before.is_some() && self.workers.live() != before {
+                vacated = Some(Instant::now());
+            }
+            is_over
+        });
+        self.said.push_str(&wait_for(logrotate));
+        self.awaited.extend(before.zip(vacated));
+        self.held.extend(before.zip(vacated));
         self.rotations = rotated(&self.workers.log()).len();
         holds_within(time.saturating_sub(start.elapsed()), || {
             self.look();
@@ -69,32 +83,29 @@ impl Rounds {
     }
 
     fn look(&mut self) {
-        if self.held.is_empty() {
+        if self.held.is_empty() && self.awaited.is_empty() {
             return;
         }
-        let open = self.workers.held();
-        let (held, free): (Vec<_>, Vec<_>) = self.held.drain(..).partition(|(id, _)| open.contains(id));
-        self.took.extend(free.iter().map(|(_, start)| start.elapsed()));
-        self.held = held;
+        let (live, open) = (self.workers.live(), self.workers.held());
+        // Inodes are used again, so what tells is when they were made; if nobody knows, that the path leads there.
+        let is_newer = |old: &FileId, file: &FileId| file.1 > old.1 || Some(*file) == live;
+        let (followed, awaited): (Vec<_>, Vec<_>) = (self.awaited.drain(..))
+            .partition(|(old, _)| open.iter().all(|files| files.iter().any(|file| is_newer(old, file))));
+        let (held, free): (Vec<_>, Vec<_>) =
+            (self.held.drain(..)).partition(|(old, _)| open.iter().any(|files| files.contains(old)));
+        (self.awaited, self.held) = (awaited, held);
+        self.times.followed.extend(followed.iter().map(|(_, since)| since.elapsed()));
+        self.times.let_go.extend(free.iter().map(|(_, since)| since.elapsed()));
     }
 
-    /// Waits until nobody holds an old file, and everybody the one that the path leads to.
-    pub(crate) fn wait_until_followed(&mut self, limit: Duration) {
-        wait_until("every process lets go of the old file", limit, || {
+    /// Waits until every process has the file that the path leads to, and none has another one. Returns how long that took
+    /// for each rotation since this was last asked.
+    pub(crate) fn wait_until_followed(&mut self) -> Times {
+        wait_until("every process has the new file, and no other", LIMIT, || {
             self.look();
-            self.held.is_empty()
+            self.held.is_empty() && self.awaited.is_empty()
         });
-        wait_until("every process has the new file", limit, || {
-            self.workers.live().is_some_and(|live| self.workers.held().into_iter().eq([live]))
-        });
-    }
-
-    /// How long old files were held since this was last asked.
-    pub(crate) fn times(&mut self) -> Times {
-        let mut took = std::mem::take(&mut self.took);
-        took.sort();
-        let median = took.get(took.len() / 2).copied().unwrap_or_default();
-        Times { median, longest: took.last().copied().unwrap_or_default() }
+        std::mem::take(&mut self.times)
     }
 
     /// What was done so far.
@@ -111,16 +122,32 @@ pub(crate) fn rotated(live: &Path) -> Vec<PathBuf> {
     families.flat_map(|family| family.paths().to_vec()).filter(|path| path != live).collect()
 }
 
-/// How long rotated files were held, from before logrotate was started on.
-#[derive(Debug)]
+/// How long it took after each rotation, for the slowest process.
+#[derive(Debug, Default)]
 pub(crate) struct Times {
-    median: Duration,
-    pub(crate) longest: Duration,
+    /// Until it had the new file.
+    followed: Vec<Duration>,
+    /// Until it had let go of the old one.
+    let_go: Vec<Duration>,
+}
+
+impl Times {
+    /// The longest of them.
+    pub(crate) fn longest(&self) -> Duration {
+        self.followed.iter().chain(&self.let_go).max().copied().unwrap_or_default()
+    }
 }
 
 impl fmt::Display for Times {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "followed within {:.1?} (median {:.1?})", self.longest, self.median)
+        for (what, times) in [("followed", &self.followed), (", let go", &self.let_go)] {
+            let mut times = times.clone();
+            times.sort();
+            let (median, longest) = (times.get(times.len() / 2), times.last());
+            let [median, longest] = [median, longest].map(|time| time.copied().unwrap_or_default());
+            write!(f, "{what} within {longest:.1?} (median {median:.1?})")?;
+        }
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     env, fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, Command, Stdio},
 };
 
 /// logrotate with what it was told.
@@ -26,20 +26,22 @@ impl Logrotate {
         Self { program: program(), config, state }
     }
 
-    /// Runs it once, in that folder. It rotates, whatever the state file says of the last time.
-    pub(crate) fn run(&self) -> Output {
+    /// Starts it, in that folder. It rotates, whatever the state file says of the last time.
+    pub(crate) fn start(&self) -> Child {
         let mut command = Command::new(&self.program);
         command.current_dir(self.config.with_file_name(""));
         command.arg("--force").arg("--state").arg(&self.state).arg(&self.config);
-        command.output().expect("logrotate can be run")
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().expect("logrotate can be run")
     }
+}
 
-    /// Runs it once. It must have nothing to say.
-    pub(crate) fn run_quietly(&self) {
-        let output = self.run();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && said.is_empty(), "logrotate: {}\n{said}", output.status);
-    }
+/// What it says on stderr until its end, which must be a good one.
+pub(crate) fn wait_for(logrotate: Child) -> String {
+    let output = logrotate.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "logrotate: {}\n{said}", output.status);
+    said
 }
 
 /// Where logrotate is: Debian's lies in a directory that not every PATH names.

@@ -74,7 +74,8 @@ fn log_as_told(root: &Path, worker: u32, ledger: &Ledger) {
                 (start, before) = (Instant::now(), n);
             }
             Order::Write => {
-                for _ in n..due.min(n + BURST) {
+                let last = due.min(n + BURST);
+                while n < last {
                     n += 1;
                     ledger.around(worker, n, || tracing::info!("{}", numbered(worker, n, (n % 60) as usize)));
                 }
@@ -188,14 +189,17 @@ impl Workers {
         fs::remove_file(self.root.join("rest")).expect("they rest");
     }
 
-    /// The log files that they have open, all of them together.
-    pub(crate) fn held(&self) -> HashSet<FileId> {
+    /// The log files that each of them has open.
+    pub(crate) fn held(&self) -> Vec<HashSet<FileId>> {
         let folder = fs::canonicalize(self.root.join("logs")).expect("it is there");
-        let open = self.children.iter().flat_map(|child| {
-            fs::read_dir(format!("/proc/{}/fd", child.id())).expect("/proc is mounted").filter_map(Result::ok)
-        });
-        let logs = open.filter(|fd| fs::read_link(fd.path()).is_ok_and(|path| path.starts_with(&folder)));
-        logs.filter_map(|fd| fs::metadata(fd.path()).ok()).map(|meta| id_of(&meta)).collect()
+        let held = |child: &Child| {
+            let open = fs::read_dir(format!("/proc/{}/fd", child.id())).expect("/proc is mounted");
+            let logs = open
+                .filter_map(Result::ok)
+                .filter(|fd| fs::read_link(fd.path()).is_ok_and(|path| path.starts_with(&folder)));
+            logs.filter_map(|fd| fs::metadata(fd.path()).ok()).map(|meta| id_of(&meta)).collect()
+        };
+        self.children.iter().map(held).collect()
     }
 
     /// The file that the path leads to.

@@ -7,10 +7,13 @@
 //!   read and its truncation are in no file: those since the last look but one are counted as at risk. The next line begins
 //!   at the new end, so there is no hole.
 //! * **A fragment.** A process that is killed in the middle of a write leaves the beginning of a line. A file that doesn't
-//!   end in LF, and has the same length [`SOON`] after, is closed with CAN LF by the one process that gets the file's
-//!   lock (flock(2)) at that moment; what it waits for is a line that is just being written.
+//!   end in LF, has the same length [`SOON`] after, and has it still when no write is under way, is closed with CAN LF by the
+//!   one process that gets the file's lock (flock(2)) at that moment.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use super::shared::{Aftermath, Shared, State};
 use crate::{file::AppendFile, writer::tail::Tail};
@@ -35,8 +38,8 @@ pub(super) struct Ending {
     lines: [u64; 2],
     /// The length at which the file was seen to end in LF.
     whole: u64,
-    /// The length at which it was seen not to.
-    torn: Option<u64>,
+    /// The length at which it was seen not to, and when that was.
+    torn: Option<(u64, Instant)>,
     /// Whether the end has to be seen before the next line: a line could not be written, and other processes have met the
     /// same trouble.
     pub(super) is_doubtful: bool,
@@ -54,7 +57,7 @@ impl Ending {
         if !self.is_doubtful && !tail.is_torn {
             return;
         }
-        if let Ok((_, last)) = file.ending() {
+        if let Ok((_, last)) = file.settled_ending() {
             tail.is_torn = is_torn(last);
             self.is_doubtful = false;
         }
@@ -82,7 +85,13 @@ impl Ending {
 
 impl Shared {
     /// Inspects the end of the open file, which has this length. Returns when to look again.
-    pub(super) fn inspect(&self, state: &mut State, len: u64, aftermath: &mut Aftermath) -> Duration {
+    pub(super) fn inspect(
+        &self,
+        state: &mut State,
+        len: u64,
+        now: Instant,
+        aftermath: &mut Aftermath,
+    ) -> Duration {
         let has_grown = len != state.ending.len;
         if let Some(lines) = state.ending.was_cut_short(len, &state.tail) {
             state.tail.stats.truncations += 1;
@@ -91,7 +100,7 @@ impl Shared {
         }
         if state.ending.whole != len {
             match state.file.ending() {
-                Ok((len, last)) if is_torn(last) => return self.found_torn(state, len),
+                Ok((len, last)) if is_torn(last) => return self.found_torn(state, len, now),
                 Ok((len, _)) => (state.ending.whole, state.ending.torn) = (len, None),
                 Err(_) => {} // it may be written, not read
             }
@@ -100,9 +109,14 @@ impl Shared {
     }
 
     /// Closes a fragment that was there a moment ago already.
-    fn found_torn(&self, state: &mut State, len: u64) -> Duration {
-        if state.ending.torn.replace(len) != Some(len) {
-            return SOON;
+    fn found_torn(&self, state: &mut State, len: u64, now: Instant) -> Duration {
+        match state.ending.torn {
+            Some((before, since)) if before == len && now.saturating_duration_since(since) >= SOON => {}
+            Some((before, _)) if before == len => return SOON,
+            _ => {
+                state.ending.torn = Some((len, now));
+                return SOON;
+            }
         }
         match state.file.try_lock() {
             Ok(false) => return ACTIVE, // another process is about to close it
@@ -117,7 +131,7 @@ impl Shared {
 }
 
 fn close(state: &mut State, len: u64) -> io::Result<()> {
-    let (now, last) = state.file.ending()?;
+    let (now, last) = state.file.settled_ending()?;
     if now != len || !is_torn(last) || !state.has_room_for(2) {
         return Ok(());
     }

@@ -29,7 +29,6 @@ use std::{
     io::{self, ErrorKind},
     path::{Path, PathBuf},
     sync::{PoisonError, atomic::Ordering},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -103,6 +102,7 @@ impl Shared {
         self.let_go(state, now, aftermath);
         let followed = self.follow(state, Occasion { now, is_late, is_asked: false }, aftermath);
         let next = followed.unwrap_or_else(|error| self.failed(state, now, error, aftermath));
+        let next = state.left.as_ref().map_or(next, |left| next.min(left.kept_for(now)));
         self.hints.end(now + next);
         next
     }
@@ -137,7 +137,7 @@ impl Shared {
                 state.place = Place::default();
                 state.recent.clear();
                 self.hints.was_moved.store(false, Ordering::Relaxed);
-                Ok(self.inspect(state, found.len, aftermath))
+                Ok(self.inspect(state, found.len, occasion.now, aftermath))
             }
             Leads::ToAnother => {
                 let has_name = note_name(state)?;
@@ -224,7 +224,8 @@ impl Shared {
         let lines = state.ending.lines_since_look(&state.tail);
         let file = state.begin(opened);
         if has_name {
-            self.keep_left(state, Left { file, lines, since: occasion.now }, aftermath);
+            let before = state.left.replace(Left { file, lines, since: occasion.now });
+            aftermath.left.extend(before.map(|left| left.file));
         } else {
             aftermath.left.push(file);
         }
@@ -321,14 +322,11 @@ fn note_name(state: &mut State) -> io::Result<bool> {
     Ok(has_name)
 }
 
-/// Gives a line that another process is just writing, and of which a part can be seen already, a moment.
+/// Looks again at the end of a file that seems to be torn: another process may have been in the middle of a line.
 pub(super) fn settle_end(opened: &mut Opened) {
-    for _ in 0..20 {
-        if !opened.is_torn {
-            return;
-        }
-        thread::sleep(Duration::from_micros(50));
-        let Ok((len, last)) = opened.file.ending() else { return };
+    if opened.is_torn
+        && let Ok((len, last)) = opened.file.settled_ending()
+    {
         opened.len = len;
         opened.is_torn = last.is_some_and(|byte| byte != b'\n');
     }

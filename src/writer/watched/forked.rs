@@ -121,6 +121,10 @@ impl AppendFile for Nowhere {
         Ok((0, None))
     }
 
+    fn settled_ending(&mut self) -> io::Result<(u64, Option<u8>)> {
+        Ok((0, None))
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -34,8 +34,9 @@ use crate::{
     },
 };
 
-/// Looks that are due so soon after each other are done at once, so that the thread wakes once for many files.
-const TOGETHER: Duration = Duration::from_millis(30);
+/// Looks that are due so soon after each other are done at once, so that the thread wakes once for many files: half of the
+/// time between two.
+const TOGETHER: Duration = Duration::from_millis(75);
 
 /// What the clones of a `WatchedFile` share.
 pub(super) struct Shared {
