@@ -80,6 +80,10 @@ pub(crate) trait AppendFile: fmt::Debug + Send {
     #[cfg(feature = "watch")]
     fn unlock(&mut self) -> io::Result<()>;
 
+    /// Returns its length.
+    #[cfg(feature = "watch")]
+    fn len(&self) -> io::Result<u64>;
+
     /// Returns how many names it has: 0 when it was removed. (1 where nobody can tell.)
     #[cfg(feature = "watch")]
     fn links(&self) -> io::Result<u64>;
@@ -238,6 +242,11 @@ impl AppendFile for File {
     #[cfg(feature = "watch")]
     fn unlock(&mut self) -> io::Result<()> {
         platform::unlock_file(self)
+    }
+
+    #[cfg(feature = "watch")]
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
     }
 
     #[cfg(feature = "watch")]

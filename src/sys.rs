@@ -66,28 +66,69 @@ const EXIT_PATIENCE: Duration = Duration::from_secs(2);
 /// When the exit hook began.
 static EXIT_BEGAN: OnceLock<Instant> = OnceLock::new();
 
-/// What the exit hook calls.
-static HOOK: OnceLock<fn()> = OnceLock::new();
+/// Whose turn it is at the end of the process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum AtExit {
+    /// Those who write lines.
+    Tasks,
+    /// Those who see lines off.
+    #[cfg(feature = "watch")]
+    Writers,
+}
 
-/// Has `hook` called when the process ends by returning from `main` or by `process::exit`. Only the first hook counts.
+/// What the exit hook calls, one after the other.
+static HOOKS: [OnceLock<fn()>; 2] = [const { OnceLock::new() }; 2];
+
+/// Has `hook` called when the process ends by returning from `main` or by `process::exit`. Only the first hook of each
+/// turn counts.
 ///
 /// Thread-locals of the thread that ends the process are gone by then, and other threads may still be running.
-pub(crate) fn at_exit(hook: fn()) {
-    if HOOK.set(hook).is_ok() {
-        // SAFETY: `run_hook` is an `extern "C"` function without arguments that never unwinds.
-        let refused = unsafe { atexit(run_hook) };
+pub(crate) fn at_exit(turn: AtExit, hook: fn()) {
+    static REGISTER: Once = Once::new();
+    if HOOKS[turn as usize].set(hook).is_err() {
+        return;
+    }
+    REGISTER.call_once(|| {
+        // SAFETY: `run_hooks` is an `extern "C"` function without arguments that never unwinds.
+        let refused = unsafe { atexit(run_hooks) };
         if refused != 0 {
             report(Trouble::ExitHook, format_args!("open tasks won't be closed when the program exits"));
         }
-    }
+    });
 }
 
-extern "C" fn run_hook() {
+extern "C" fn run_hooks() {
     EXIT_BEGAN.get_or_init(Instant::now);
-    if let Some(hook) = HOOK.get() {
+    for hook in HOOKS.iter().filter_map(OnceLock::get) {
         // A panic must not leave an `extern "C"` function. It has printed its message.
         drop(catch_unwind(hook));
     }
+}
+
+/// Runs `spawn` with all signals blocked, so that the thread that it makes handles none: handlers of the program run on
+/// its own threads.
+#[cfg(all(unix, feature = "watch"))]
+pub(crate) fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigfillset(3) initializes the set that it is given, and pthread_sigmask(3) the one of before if it succeeds;
+    // it changes the mask of this thread only.
+    let blocked = unsafe {
+        libc::sigfillset(all.as_mut_ptr()) == 0
+            && libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) == 0
+    };
+    let spawned = spawn();
+    if blocked {
+        // SAFETY: the call that succeeded has initialized `before`; no old set is asked for.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    }
+    spawned
+}
+
+/// There are no signals to block.
+#[cfg(all(not(unix), feature = "watch"))]
+pub(crate) fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
+    spawn()
 }
 
 /// Returns whether the process is ending: nobody must wait for a lock without a limit any more.

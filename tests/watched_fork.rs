@@ -77,6 +77,36 @@ fn children_forked_while_others_log_hang_never_and_every_line_is_there_once() {
 }
 
 #[test]
+fn child_forks_while_names_change() {
+    if !role("child_forks_while_names_change") {
+        return;
+    }
+    let file = WatchedFile::open(log_path()).expect("the file can be opened");
+    let names = ["one", "two"].map(|name| log_path().with_file_name(name));
+    drop(fs::File::create_new(&names[0]).expect("it is free"));
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // So the kernel has always something to tell, and the thread that is told is always busy.
+        scope.spawn(|| {
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                let _ = fs::rename(&names[0], &names[1]).and_then(|()| fs::rename(&names[1], &names[0]));
+            }
+        });
+        for round in 0..3 * ROUNDS {
+            wait_for(forked(|| (1..=LINES).for_each(|n| write(&file, round, n))));
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_child_waits_for_nothing_that_the_parents_threads_had() {
+    let (dir, _output) = run("child_forks_while_names_change");
+    let expect = (0..3 * ROUNDS).fold(Expect::new(), |expect, worker| expect.worker(worker, LINES));
+    LogFamily::of(dir.path("tasks.log")).verify(&expect.bare_lines()).assert_clean();
+}
+
+#[test]
 fn child_opens_a_file_of_its_own() {
     if !role("child_opens_a_file_of_its_own") {
         return;

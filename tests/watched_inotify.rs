@@ -66,13 +66,19 @@ fn watch_masks() -> Vec<Vec<u32>> {
     fds.map(|fd| info(fd).lines().filter(|line| line.starts_with("inotify ")).map(mask).collect()).collect()
 }
 
-/// How often a thread of this process has gone to sleep, by its name (of which the kernel keeps 15 bytes).
-fn sleeps_of(thread: &str) -> u64 {
+/// What the kernel says of a thread of this process, by its name, of which it keeps 15 bytes.
+fn status_of(thread: &str) -> String {
     let tasks = fs::read_dir("/proc/self/task").expect("/proc is mounted").filter_map(Result::ok);
     let read = |task: &fs::DirEntry, what| fs::read_to_string(task.path().join(what)).unwrap_or_default();
     let mut found = tasks.filter(|task| read(task, "comm").trim_end() == &thread[..thread.len().min(15)]);
     let status = read(&found.next().expect("there is such a thread"), "status");
     assert!(found.next().is_none(), "one for the whole process");
+    status
+}
+
+/// How often a thread of this process has gone to sleep.
+fn sleeps_of(thread: &str) -> u64 {
+    let status = status_of(thread);
     let count =
         status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).expect("a count");
     count.trim().parse().expect("a number")
@@ -107,6 +113,22 @@ fn child_watches_three_files() {
     assert!(files.iter().all(|file| file.stats().reopens == 0));
     drop(files);
     wait_until("nothing is watched any more", LATEST, || watch_masks().is_empty());
+}
+
+#[test]
+fn no_signal_is_handled_on_our_threads() {
+    let dir = Dir::new();
+    let file = WatchedFile::open(dir.path("tasks.log")).expect("it can be opened");
+    wait_until("the folder is watched", LATEST, || watch_masks().iter().any(|masks| !masks.is_empty()));
+    for thread in ["notify-rs inotify loop", "tasklog-watch"] {
+        let status = status_of(thread);
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).expect("a mask").trim();
+        let blocked = u64::from_str_radix(blocked, 16).expect("a hexadecimal number");
+        const TERM: u64 = 1 << 14;
+        const HUP: u64 = 1;
+        assert_eq!(blocked & (TERM | HUP), TERM | HUP, "{thread}: {blocked:x}");
+    }
+    drop(file);
 }
 
 #[test]
@@ -172,6 +194,37 @@ fn without_an_inotify_instance_a_timer_does() {
 #[ignore = "needs user namespaces"]
 fn without_an_inotify_watch_a_timer_does() {
     assert_works_without("max_inotify_watches");
+}
+
+#[test]
+fn child_may_not_watch_one_of_two_folders() {
+    if !role("child_may_not_watch_one_of_two_folders") {
+        return;
+    }
+    let hidden = open_with_hook();
+    let fine =
+        WatchedFile::builder(log_path().with_file_name("../fine.log")).on_error(|error| panic!("{error:?}"));
+    let fine = fine.build().expect("it can be opened");
+    wait_until("it is told", LATEST, || told().len() == 1);
+    assert!(told()[0].contains("tasks.log") && told()[0].contains("Permission denied"), "{:?}", told());
+    wait_until("the other one is watched", LATEST, || watch_masks().iter().any(|masks| masks.len() == 1));
+    assert!(followed(&hidden, "tasks.log.1") <= Duration::from_secs(1), "a timer does");
+    assert!(followed(&fine, "fine.log.1") <= Duration::from_secs(1));
+    assert_eq!(told().len(), 1, "{:?}", told());
+}
+
+#[test]
+fn a_folder_that_may_not_be_watched_is_no_trouble_of_another() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = Dir::new();
+    let logs = dir.path("logs");
+    fs::create_dir_all(logs.join("hidden")).expect("it can be made");
+    // Names can be made and used in it, but not read.
+    for (path, mode) in [(logs.join("hidden"), 0o333), (logs, 0o777)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    }
+    let child = Child::of_test_as_nobody("child_may_not_watch_one_of_two_folders", dir.root());
+    child.env("LOG", dir.path("logs/hidden/tasks.log")).spawn().wait().assert_success();
 }
 
 #[test]

@@ -153,7 +153,7 @@ fn assert_fragments_are_closed(rounds: u64) {
     idle.iter_mut().for_each(|child| drop(child.wait_for_stdout_line(|line| line == "ready")));
     let mut torn = 0;
     for round in 0..rounds {
-        let mut victim = shared.spawn(0, 64 * 1024, 0);
+        let mut victim = shared.spawn(0, 256 * 1024, 0);
         wait_for_lines(&ledger, 0, 3 + round % 7);
         victim.kill();
         drop(victim.wait());

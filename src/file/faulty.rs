@@ -228,6 +228,12 @@ impl AppendFile for FaultyFile {
     }
 
     #[cfg(feature = "watch")]
+    fn len(&self) -> io::Result<u64> {
+        self.files.fail("len")?;
+        self.file.len()
+    }
+
+    #[cfg(feature = "watch")]
     fn links(&self) -> io::Result<u64> {
         self.files.fail("links")?;
         self.file.links()

@@ -70,7 +70,7 @@ static SETS: Mutex<Vec<Weak<OpenTasks>>> = Mutex::new(Vec::new());
 /// Makes a set known to the exit hook, and the exit hook to the C library.
 fn register(set: &Arc<OpenTasks>) {
     static HOOK: Once = Once::new();
-    HOOK.call_once(|| sys::at_exit(interrupt_at_exit));
+    HOOK.call_once(|| sys::at_exit(sys::AtExit::Tasks, interrupt_at_exit));
     let mut sets = lock(&SETS);
     sets.retain(|set| set.strong_count() > 0);
     sets.push(Arc::downgrade(set));

@@ -80,7 +80,7 @@ impl Tail {
         write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
     ) -> io::Result<()> {
         let count = lines::count(lines);
-        self.stats.written_lines -= count; // `append` counts them again, as written or as lost
+        self.stats.written_lines = self.stats.written_lines.saturating_sub(count); // `append` counts them again, as written or as lost
         self.stats.rewritten_lines += count;
         self.append(lines, write).1
     }

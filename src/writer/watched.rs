@@ -1,6 +1,7 @@
 //! `WatchedFile`: one path that somebody else rotates.
 
 mod builder;
+mod change;
 mod ending;
 mod events;
 mod follow;
@@ -10,6 +11,7 @@ mod hub;
 mod left;
 mod recent;
 mod shared;
+mod state;
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -157,7 +159,7 @@ impl WatchedFile {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.shared.finish();
+        self.shared.finish(true);
     }
 }
 

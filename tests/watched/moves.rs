@@ -8,8 +8,12 @@ use std::{
 };
 
 use super::{LATEST, Steady, Told, assert_account_is_clean, assert_all_there, builder, file, write};
+use tracing_tasklog::writer::WatchedFile;
+
 use crate::support::{
+    child::{Child, role},
     dir::Dir,
+    holds_within,
     verify::{Expect, LogFamily},
     wait_until,
 };
@@ -258,8 +262,7 @@ fn a_linked_folder_that_leads_elsewhere() {
     dir.write("a/other", "");
     dir.write("b/tasks.log", "");
     symlink("a", dir.path("logs")).expect("a link can be made");
-    let file =
-        tracing_tasklog::writer::WatchedFile::open(dir.path("logs/tasks.log")).expect("it can be opened");
+    let file = WatchedFile::open(dir.path("logs/tasks.log")).expect("it can be opened");
     let steady = Steady::start(&file);
     symlink("b", dir.path("new")).expect("a link can be made");
     steady.followed_within(LIMIT, || rename(dir.path("new"), dir.path("logs")));
@@ -279,9 +282,7 @@ fn a_linked_folder_that_leads_elsewhere() {
 fn its_folder_renamed_and_made_again() {
     let dir = Dir::new();
     let told = Told::default();
-    let file = tracing_tasklog::writer::WatchedFile::builder(dir.path("logs/tasks.log"))
-        .on_error(told.hook())
-        .build();
+    let file = WatchedFile::builder(dir.path("logs/tasks.log")).on_error(told.hook()).build();
     let file = file.expect("it can be opened");
     let steady = Steady::start(&file);
     rename(dir.path("logs"), dir.path("old"));
@@ -307,8 +308,7 @@ fn its_folder_renamed_and_made_again() {
 #[test]
 fn its_folder_removed_is_made_again() {
     let dir = Dir::new();
-    let file =
-        tracing_tasklog::writer::WatchedFile::open(dir.path("a/logs/tasks.log")).expect("it can be opened");
+    let file = WatchedFile::open(dir.path("a/logs/tasks.log")).expect("it can be opened");
     let steady = Steady::start(&file);
     let mut before = 0;
     steady.followed_within(LATEST, || {
@@ -323,4 +323,86 @@ fn its_folder_removed_is_made_again() {
     let left = dir.lines("a/logs/tasks.log").len() as u64;
     assert!(left + before + 2 >= lines, "{before} lines before, {left} of {lines} left");
     assert_eq!(file.stats().at_risk_lines, 0);
+}
+
+#[test]
+fn two_files_in_one_folder_that_is_asked_for_in_two_ways() {
+    let dir = Dir::new();
+    dir.write("real/other", "");
+    symlink("real", dir.path("link")).expect("a link can be made");
+    let one = WatchedFile::open(dir.path("real/one.log")).expect("it can be opened");
+    let two = WatchedFile::open(dir.path("link/two.log")).expect("it can be opened");
+    let steady = [&one, &two].map(Steady::start);
+    // What a compressor without delay does. Nothing of what it has may be there again.
+    for round in 0..10 {
+        for name in ["one", "two"] {
+            let (live, old) = (dir.path(&format!("real/{name}.log")), dir.path(&format!("real/{name}.1")));
+            let before = if name == "one" { &one } else { &two }.stats().reopens;
+            rename(&live, &old);
+            create(&live);
+            holds_within(Duration::from_millis(3), || false);
+            let copy = dir.path(&format!("real/copy-{name}-{round:02}"));
+            fs::copy(&old, copy).and_then(|_| fs::remove_file(&old)).expect("it can be copied");
+            wait_until("it is followed", LATEST, || {
+                if name == "one" { &one } else { &two }.stats().reopens > before
+            });
+        }
+    }
+    for (name, steady) in ["one", "two"].into_iter().zip(steady) {
+        let file = steady.file.clone();
+        let lines = steady.stop();
+        let copies = (0..10).map(|round| dir.path(&format!("real/copy-{name}-{round:02}")));
+        let family = LogFamily::files(copies.chain([dir.path(&format!("real/{name}.log"))]));
+        let expect = Expect::new().allowed(0, lines).bare_lines();
+        drop(family.verify(&expect).assert_clean());
+        assert_eq!(file.stats().rewritten_lines, 0, "{name}");
+    }
+}
+
+#[test]
+fn what_is_written_after_a_removal_is_there_when_the_last_clone_goes() {
+    for round in 0..5 {
+        let dir = Dir::new();
+        let file = file(&dir);
+        write(&file, "before\n");
+        assert!(!holds_within(Duration::from_millis(100), || false), "its folder is watched by then");
+        fs::remove_file(dir.path("tasks.log")).expect("it can be removed");
+        (0..200).for_each(|_| write(&file, "after\n"));
+        drop(file);
+        let left = dir.lines("tasks.log").iter().filter(|line| *line == "after").count();
+        assert_eq!(left, 200, "round {round}");
+    }
+}
+
+#[test]
+fn child_exits_after_a_removal() {
+    if !role("moves::child_exits_after_a_removal") {
+        return;
+    }
+    let path = std::path::PathBuf::from(std::env::var_os("LOG").expect("the parent says where"));
+    let file = WatchedFile::open(&path).expect("it can be opened");
+    use tracing_subscriber::prelude::*;
+    let layer = tracing_tasklog::TaskLayer::new(file).with_lifecycle(true).with_timer(());
+    tracing_subscriber::registry().with(layer).init();
+    let task = tracing::error_span!("send", task.id = 7).entered();
+    tracing::info!("before");
+    assert!(!holds_within(Duration::from_millis(100), || false), "its folder is watched by then");
+    fs::remove_file(&path).expect("it can be removed");
+    (0..20).for_each(|n| tracing::info!(n, "after"));
+    drop(task.exit());
+    let _open = tracing::error_span!("send", task.id = 8).entered();
+    tracing::info!("open");
+    std::process::exit(0);
+}
+
+#[test]
+fn what_is_written_after_a_removal_is_there_when_the_process_exits() {
+    for _ in 0..5 {
+        let dir = Dir::new();
+        let child = Child::of_test("moves::child_exits_after_a_removal").env("LOG", dir.path("tasks.log"));
+        child.spawn().wait();
+        let lines = dir.lines("tasks.log");
+        assert_eq!(lines.iter().filter(|line| line.contains(" after n=")).count(), 20, "{lines:?}");
+        assert_eq!(lines.last().map(String::as_str), Some("[8] [send] -- INTERRUPTED"), "{lines:?}");
+    }
 }

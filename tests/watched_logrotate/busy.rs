@@ -61,10 +61,10 @@ fn no_backup_of_an_innocent_file_every_20_ms_beside_a_hog() {
 }
 
 #[test]
-#[ignore = "deep: a thousand rotations on a busy machine, a minute"]
+#[ignore = "deep: six hundred rotations on a busy machine, half a minute"]
 fn deep_no_backup_of_an_innocent_file() {
     for hogs in 1..=2 {
-        rotate_beside(hogs, FAST, 250);
-        rotate_beside(hogs, Duration::from_millis(20), 250);
+        rotate_beside(hogs, FAST, 150);
+        rotate_beside(hogs, Duration::from_millis(20), 150);
     }
 }

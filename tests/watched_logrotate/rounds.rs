@@ -21,6 +21,9 @@ pub(crate) const WHILE_IDLE: Duration = Duration::from_secs(1);
 /// How long it may take until there were as many rotations as a test wants.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// How long is waited for processes that follow too late.
+const TOO_LATE: Duration = Duration::from_secs(10);
+
 /// Rounds of logrotate over the log of the workers.
 pub(crate) struct Rounds {
     pub(crate) workers: Workers,
@@ -62,19 +65,18 @@ impl Rounds {
 
     /// Runs logrotate once, and looks until its time is over who holds what.
     fn round(&mut self, time: Duration) {
-        let (start, before) = (Instant::now(), self.workers.live());
+        let (start, mut old) = (Instant::now(), self.workers.live());
         let mut logrotate = self.logrotate.start();
-        let mut vacated = None;
         wait_until("logrotate ends", LIMIT, || {
             let is_over = logrotate.try_wait().expect("it is ours").is_some();
-            if vacated.is_none() && before.is_some() && self.workers.live() != before {
-                vacated = Some(Instant::now());
+            if let Some(file) = old.take_if(|file| self.workers.live() != Some(*file)) {
+                self.awaited.push((file, Instant::now()));
+                self.held.push((file, Instant::now()));
             }
+            self.look();
             is_over
         });
         self.said.push_str(&wait_for(logrotate));
-        self.awaited.extend(before.zip(vacated));
-        self.held.extend(before.zip(vacated));
         self.rotations = rotated(&self.workers.log()).len();
         holds_within(time.saturating_sub(start.elapsed()), || {
             self.look();
@@ -101,7 +103,7 @@ impl Rounds {
     /// Waits until every process has the file that the path leads to, and none has another one. Returns how long that took
     /// for each rotation since this was last asked.
     pub(crate) fn wait_until_followed(&mut self) -> Times {
-        wait_until("every process has the new file, and no other", LIMIT, || {
+        wait_until("every process has the new file, and no other", TOO_LATE, || {
             self.look();
             self.held.is_empty() && self.awaited.is_empty()
         });

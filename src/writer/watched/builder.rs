@@ -8,12 +8,8 @@ use std::{
 };
 
 use super::{
-    Log, WatchedFile,
-    follow::settle_end,
-    forked::Forked,
-    hints::Hints,
-    hub::Hub,
-    shared::{Shared, State},
+    Log, WatchedFile, follow::settle_end, forked::Forked, hints::Hints, hub::Hub, shared::Shared,
+    state::State,
 };
 use crate::{
     Error,
@@ -118,8 +114,9 @@ impl WatchedFileBuilder {
             is_watched,
             files,
             notice: self.notice,
-            turns: Turns::new(State::new(opened)),
+            turns: Turns::new(State::new(opened, target.clone())),
             target: Mutex::new(target),
+            spots: Mutex::default(),
             is_synced: AtomicBool::new(false),
             hints: Hints::new(&self.clock),
             clock: self.clock,

@@ -4,18 +4,23 @@
 //!
 //! * **Cut short.** What this process has written since the last look stands behind what the file held then. A file that
 //!   is shorter was truncated meanwhile, as `copytruncate` of logrotate(8) does. Lines that were written between its last
-//!   read and its truncation are in no file: those since the last look but one are counted as at risk. The next line begins
-//!   at the new end, so there is no hole.
+//!   read and its truncation are in no file: all since the copy was made, as far as that was seen, or else since the last
+//!   look but one, are counted as at risk. While a copy may be under way there is a look every [`SOON`]. The next line
+//!   begins at the new end, so there is no hole.
 //! * **A fragment.** A process that is killed in the middle of a write leaves the beginning of a line. A file that doesn't
 //!   end in LF, has the same length [`SOON`] after, and has it still when no write is under way, is closed with CAN LF by the
 //!   one process that gets the file's lock (flock(2)) at that moment.
 
 use std::{
     io,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
-use super::shared::{Aftermath, Shared, State};
+use super::{
+    shared::Shared,
+    state::{Aftermath, State},
+};
 use crate::{file::AppendFile, writer::tail::Tail};
 
 /// How long until the next look while the file grows, or while the path can't be followed.
@@ -27,6 +32,9 @@ pub(super) const IDLE: Duration = Duration::from_millis(150);
 /// How long until the next look when something may have changed by then.
 pub(super) const SOON: Duration = Duration::from_millis(5);
 
+/// How long a copy that is made to be followed by a truncation may take: fsync(2) is a part of it.
+const COPY: Duration = Duration::from_secs(2);
+
 /// What was seen of the end of a file.
 #[derive(Debug, Default)]
 pub(super) struct Ending {
@@ -36,6 +44,8 @@ pub(super) struct Ending {
     bytes: u64,
     /// The lines that it had written in all at the last look but one, and at the last.
     lines: [u64; 2],
+    /// When another file was made beside this one, and the lines that had been written in all shortly before.
+    copy: Option<(Instant, u64)>,
     /// The length at which the file was seen to end in LF.
     whole: u64,
     /// The length at which it was seen not to, and when that was.
@@ -68,15 +78,27 @@ impl Ending {
         tail.stats.written_lines.saturating_sub(self.lines[1])
     }
 
+    /// Notes that another file was made beside this one: a copy of it, perhaps.
+    fn copy_began(&mut self, now: Instant) {
+        self.copy = Some((now, self.copy.map_or(self.lines[0], |(_, lines)| lines)));
+    }
+
+    /// Returns whether a copy may be under way.
+    fn is_copied(&mut self, now: Instant) -> bool {
+        self.copy = self.copy.filter(|(since, _)| now.saturating_duration_since(*since) < COPY);
+        self.copy.is_some()
+    }
+
     /// Notes a look. Returns how many lines are at risk, if the file was cut short since the last one.
     fn was_cut_short(&mut self, len: u64, tail: &Tail) -> Option<u64> {
-        let written = tail.stats.bytes - self.bytes;
+        let written = tail.stats.bytes.saturating_sub(self.bytes);
         let is_cut = len < self.len.saturating_add(written);
-        let at_risk = tail.stats.written_lines.saturating_sub(self.lines[0]);
+        let safe = self.copy.map_or(self.lines[0], |(_, lines)| lines.min(self.lines[0]));
+        let at_risk = tail.stats.written_lines.saturating_sub(safe);
         (self.len, self.bytes) = (len, tail.stats.bytes);
         self.lines = [self.lines[1], tail.stats.written_lines];
         is_cut.then(|| {
-            (self.whole, self.torn) = (0, None);
+            (self.whole, self.torn, self.copy) = (0, None, None);
             self.lines = [tail.stats.written_lines; 2];
             at_risk
         })
@@ -93,6 +115,9 @@ impl Shared {
         aftermath: &mut Aftermath,
     ) -> Duration {
         let has_grown = len != state.ending.len;
+        if self.hints.is_copied.swap(false, Ordering::Relaxed) && !self.is_forked() {
+            state.ending.copy_began(now);
+        }
         if let Some(lines) = state.ending.was_cut_short(len, &state.tail) {
             state.tail.stats.truncations += 1;
             state.ending.is_doubtful = true;
@@ -105,7 +130,11 @@ impl Shared {
                 Err(_) => {} // it may be written, not read
             }
         }
-        if has_grown { ACTIVE } else { IDLE }
+        match (state.ending.is_copied(now), has_grown) {
+            (true, _) => SOON,
+            (false, true) => ACTIVE,
+            (false, false) => IDLE,
+        }
     }
 
     /// Closes a fragment that was there a moment ago already.

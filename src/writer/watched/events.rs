@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, is_separator},
     sync::{Arc, atomic::Ordering},
     thread::Thread,
     time::{Duration, Instant},
@@ -38,39 +38,44 @@ pub(super) struct Events {
     watcher: Option<RecommendedWatcher>,
     /// Which directory was at a path when it was watched: the watch goes with the directory, not with the path.
     watched: HashMap<PathBuf, FileId>,
-    /// How often watching a directory was begun.
-    begun: u64,
-    /// Why the last try failed, and when there is another.
-    outage: Option<(io::Error, Instant)>,
+    /// Why a directory could not be watched, and when that is tried again.
+    outages: HashMap<PathBuf, (io::Error, Instant)>,
 }
 
 impl Events {
     pub(super) fn new(list: Arc<List>, looker: Thread) -> Self {
-        Events { list, looker, watcher: None, watched: HashMap::new(), begun: 0, outage: None }
+        Events { list, looker, watcher: None, watched: HashMap::new(), outages: HashMap::new() }
     }
 
     /// Watches the directories of these files, and no others. Trouble is told once, until it is over. Returns whether one
-    /// is watched anew: what happened before was not told.
+    /// is watched anew: then all files are hinted at, because what happened before was not told.
     pub(super) fn watch(&mut self, files: &[Arc<Shared>]) -> bool {
-        let before = self.begun;
-        let directories: Vec<_> = files.iter().map(|file| file.directories()).collect();
+        let directories_of = |file: &Arc<Shared>| parents(&file.find_spots());
+        let directories: Vec<_> = files.iter().map(directories_of).collect();
         self.forget_others(&directories);
-        for (file, directories) in files.iter().zip(&directories) {
-            // Nobody can watch a directory that isn't there; that it isn't is found by looking.
-            let are_watched =
-                directories.iter().filter(|path| self.is_watched(path, file)).count() == directories.len();
-            self.tell(file, are_watched);
+        let mut is_new = false;
+        for path in directories.iter().flatten() {
+            is_new |= self.see_to(path);
         }
-        self.begun > before
+        for (file, directories) in files.iter().zip(&directories) {
+            self.tell(file, directories);
+        }
+        if is_new {
+            files.iter().for_each(|file| file.hints.hint());
+        }
+        is_new
     }
 
-    fn tell(&self, file: &Shared, is_told: bool) {
+    /// Tells a file whether every change in these directories is told, and its program once if not. Nobody can watch a
+    /// directory that isn't there; that it isn't is found by looking.
+    fn tell(&self, file: &Shared, directories: &[PathBuf]) {
+        let is_told = directories.iter().all(|path| self.watched.contains_key(path));
         let was_told = file.hints.is_told.swap(is_told, Ordering::Relaxed);
         if is_told {
             file.hints.is_outage_told.store(false, Ordering::Relaxed);
         }
-        let Some((cause, _)) = &self.outage else { return };
-        if !is_told && !file.hints.is_outage_told.swap(true, Ordering::Relaxed) {
+        let Some((cause, _)) = directories.iter().find_map(|path| self.outages.get(path)) else { return };
+        if !file.hints.is_outage_told.swap(true, Ordering::Relaxed) {
             let what = if was_told { "go on watching the directory of" } else { "watch the directory of" };
             let cause = io::Error::new(cause.kind(), format!("{cause}; a timer looks at it instead"));
             file.notice.tell(Trouble::Watch, &Error::io(what, &file.path, cause));
@@ -79,34 +84,37 @@ impl Events {
 
     fn forget_others(&mut self, directories: &[Vec<PathBuf>]) {
         let is_wanted = |path: &PathBuf| directories.iter().flatten().any(|wanted| wanted == path);
+        self.outages.retain(|path, _| is_wanted(path));
         let others: Vec<_> = self.watched.keys().filter(|path| !is_wanted(path)).cloned().collect();
         others.iter().for_each(|path| self.unwatch(path));
     }
 
-    /// Watches a directory unless it is watched already. Returns whether it is.
-    fn is_watched(&mut self, path: &Path, file: &Shared) -> bool {
+    /// Watches a directory unless it is watched already, or that has failed a moment ago. Returns whether it is watched anew.
+    fn see_to(&mut self, path: &Path) -> bool {
         let found = RealFileSystem.find_target(path).ok().flatten().map(|found| found.id);
         if found.is_some() && self.watched.get(path) == found.as_ref() {
-            return true;
+            return false;
         }
         if self.watched.contains_key(path) {
             self.unwatch(path);
         }
-        let Some(id) = found else { return false };
-        if self.outage.as_ref().is_some_and(|(_, at)| clock::instant() < *at) {
+        let Some(id) = found else {
+            self.outages.remove(path);
+            return false;
+        };
+        if self.outages.get(path).is_some_and(|(_, at)| clock::instant() < *at) {
             return false;
         }
         match self.try_watch(path) {
             Ok(()) => {
-                self.outage = None;
+                self.outages.remove(path);
                 self.watched.insert(path.to_owned(), id);
-                self.begun += 1;
-                file.hints.hint();
                 true
             }
             Err(cause) => {
-                let is_there = path.is_dir();
-                self.outage = is_there.then(|| (cause, clock::instant() + RETRY_AFTER));
+                if path.is_dir() {
+                    self.outages.insert(path.to_owned(), (cause, clock::instant() + RETRY_AFTER));
+                }
                 false
             }
         }
@@ -163,27 +171,40 @@ impl Drop for Events {
 
 /// Leaves a hint if the event may concern the file. Returns whether it does.
 fn hint(file: &Shared, event: &notify::Result<Event>) -> bool {
-    let target = file.target();
-    let is_its = |path: &PathBuf| *path == file.path || *path == target;
-    let concerns = match event {
-        Ok(event) if !event.need_rescan() && !event.paths.is_empty() => {
-            if event.kind == EventKind::Modify(ModifyKind::Name(RenameMode::From))
-                && event.paths.iter().any(is_its)
-            {
-                file.hints.was_moved.store(true, Ordering::Relaxed);
-            }
-            let directories = file.directories();
-            event.paths.iter().any(|path| is_its(path) || directories.contains(path))
-        }
-        _ => {
-            file.hints.was_moved.store(true, Ordering::Relaxed); // nobody knows
-            true
-        }
+    let Some(event) = event.as_ref().ok().filter(|event| !event.need_rescan() && !event.paths.is_empty())
+    else {
+        file.hints.was_moved.store(true, Ordering::Relaxed); // nobody knows
+        file.hints.hint();
+        return true;
     };
+    let spots = file.spots();
+    let (is_its, directories) = (event.paths.iter().any(|path| spots.contains(path)), parents(&spots));
+    if is_its && event.kind == EventKind::Modify(ModifyKind::Name(RenameMode::From)) {
+        file.hints.was_moved.store(true, Ordering::Relaxed);
+    }
+    let is_beside = |path: &PathBuf| spots.iter().any(|spot| is_longer(path, spot));
+    let is_copy = matches!(event.kind, EventKind::Create(_)) && event.paths.iter().any(is_beside);
+    if is_copy {
+        file.hints.is_copied.store(true, Ordering::Relaxed);
+    }
+    let concerns = is_its || is_copy || event.paths.iter().any(|path| directories.contains(path));
     if concerns {
         file.hints.hint();
     }
     concerns
+}
+
+/// The directories of some paths, each once.
+fn parents(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let mut parents: Vec<_> = paths.iter().filter_map(|path| path.parent().map(Path::to_owned)).collect();
+    parents.dedup();
+    parents
+}
+
+/// Returns whether a path is another one and something behind it: the name of a copy.
+fn is_longer(path: &Path, other: &Path) -> bool {
+    let (path, other) = (path.as_os_str().as_encoded_bytes(), other.as_os_str().as_encoded_bytes());
+    path.len() > other.len() && path.starts_with(other) && !is_separator(char::from(path[other.len()]))
 }
 
 fn into_io(error: notify::Error) -> io::Error {

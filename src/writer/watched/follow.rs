@@ -18,30 +18,25 @@
 //! 4. Anything else, be it a directory, a FIFO, a link that leads nowhere, or a permission that is missing: lines go on into
 //!    the open file. The next look tries again; the second that fails is told.
 //!
-//! # A file that was removed
-//!
-//! Between the removal and the look that finds it, lines went into a file without a name. They are kept in memory (see
-//! `recent.rs`) and written again. That is done only if the file is known to have been removed in its place: one that
-//! was renamed first may have been read by a compressor, and its lines would be there twice. Those are counted as lines
-//! at risk. While no new file can be made, lines wait in memory, as many as fit, and the others are counted as lost.
+//! What becomes of lines that went into a file that was removed: see `change.rs`.
 
 use std::{
     io::{self, ErrorKind},
     path::{Path, PathBuf},
-    sync::{PoisonError, atomic::Ordering},
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
 use super::{
+    change::Name,
     ending::{ACTIVE, SOON},
-    left::Left,
-    shared::{Aftermath, Shared, State},
+    shared::Shared,
+    state::{Aftermath, State},
 };
 use crate::{
     Error,
     error::Trouble,
     file::{Found, Opened, no_regular_file},
-    writer::lines,
 };
 
 /// How long a path that can't be followed is nobody's trouble: `create` of logrotate(8) makes the file first, and then gives
@@ -59,9 +54,9 @@ pub(super) struct Place {
     /// Since when it can't be followed.
     outage: Option<Outage>,
     /// Whether the open file was seen to have another name.
-    was_moved: bool,
-    /// Whether the open file has no name any more, and no other can be had.
-    is_gone: bool,
+    pub(super) was_moved: bool,
+    /// Since when the open file is known to have no name any more: lines wait.
+    pub(super) gone_since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -72,18 +67,18 @@ struct Outage {
 
 impl Place {
     pub(super) fn is_gone(&self) -> bool {
-        self.is_gone
+        self.gone_since.is_some()
     }
 }
 
 /// Why there is a look.
 #[derive(Clone, Copy, Debug)]
-struct Occasion {
-    now: Instant,
+pub(super) struct Occasion {
+    pub(super) now: Instant,
     /// Whether it comes much later than it should.
-    is_late: bool,
-    /// Whether somebody has asked for it, who doesn't want to wait until the file is made.
-    is_asked: bool,
+    pub(super) is_late: bool,
+    /// Whether somebody has asked for it, who doesn't want to wait for anything.
+    pub(super) is_asked: bool,
 }
 
 /// Where the path leads to.
@@ -100,8 +95,9 @@ impl Shared {
         let now = self.clock.instant();
         let is_late = self.hints.begin(now);
         self.let_go(state, now, aftermath);
-        let followed = self.follow(state, Occasion { now, is_late, is_asked: false }, aftermath);
-        let next = followed.unwrap_or_else(|error| self.failed(state, now, error, aftermath));
+        let occasion = Occasion { now, is_late, is_asked: false };
+        let followed = self.follow(state, occasion, aftermath);
+        let next = followed.unwrap_or_else(|error| self.failed(state, occasion, error, aftermath));
         let next = state.left.as_ref().map_or(next, |left| next.min(left.kept_for(now)));
         self.hints.end(now + next);
         next
@@ -126,7 +122,7 @@ impl Shared {
     }
 
     /// Follows the path if it can. Returns when to look again.
-    fn follow(
+    pub(super) fn follow(
         &self,
         state: &mut State,
         occasion: Occasion,
@@ -135,27 +131,38 @@ impl Shared {
         match self.find(state)? {
             Leads::ToTheOpenFile(found) => {
                 state.place = Place::default();
-                state.recent.clear();
+                state.recent.clear_written();
                 self.hints.was_moved.store(false, Ordering::Relaxed);
+                if let Err(cause) = state.write_waiting() {
+                    aftermath.troubles.push(self.failed_to_write(cause));
+                }
                 Ok(self.inspect(state, found.len, occasion.now, aftermath))
             }
             Leads::ToAnother => {
-                let has_name = note_name(state)?;
+                state.place.missing_since = None;
+                let name = self.name_of_old(state, occasion)?;
+                if name == Name::Unsure {
+                    return Ok(SOON);
+                }
                 match self.open_there() {
                     Ok(opened) if opened.id == state.id => Ok(SOON),
-                    Ok(opened) => Ok(self.go_on(state, opened, has_name, occasion, aftermath)),
+                    Ok(opened) => Ok(self.go_on(state, opened, name, occasion, aftermath)),
                     Err(error) if error.kind() == ErrorKind::NotFound => Ok(SOON),
                     Err(error) => Err(error),
                 }
             }
             Leads::Nowhere(vacant) => {
-                let has_name = note_name(state)?;
+                let name = self.name_of_old(state, occasion)?;
+                if name == Name::Unsure {
+                    return Ok(SOON);
+                }
+                state.place.missing_since.take_if(|_| occasion.is_late);
                 let missing = occasion.now - *state.place.missing_since.get_or_insert(occasion.now);
-                if has_name && !occasion.is_asked && missing < self.create_after {
+                if name == Name::Has && !occasion.is_asked && missing < self.create_after {
                     return Ok((self.create_after - missing).min(ACTIVE));
                 }
-                match self.make(&vacant, has_name) {
-                    Ok(opened) => Ok(self.go_on(state, opened, has_name, occasion, aftermath)),
+                match self.make(&vacant, name) {
+                    Ok(opened) => Ok(self.go_on(state, opened, name, occasion, aftermath)),
                     Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(SOON),
                     Err(error) => Err(error),
                 }
@@ -170,7 +177,7 @@ impl Shared {
             Some(found) if !found.is_file => Err(no_regular_file()),
             Some(found) if found.id == state.id => Ok(Leads::ToTheOpenFile(found)),
             Some(_) => Ok(Leads::ToAnother),
-            None => Ok(Leads::Nowhere(self.vacant()?)),
+            None => Ok(Leads::Nowhere(self.vacant(state)?)),
         }
     }
 
@@ -183,23 +190,20 @@ impl Shared {
     }
 
     /// Returns at which path the file is to be made: behind a link that still leads to where it did, there.
-    fn vacant(&self) -> io::Result<PathBuf> {
+    fn vacant(&self, state: &State) -> io::Result<PathBuf> {
         match self.files.find(&self.path)? {
-            Some(found) if found.is_link => {
-                let target = self.target();
-                match leads_to(&self.path) {
-                    Ok(leads) if leads == target => Ok(target),
-                    _ => Err(io::Error::new(ErrorKind::NotFound, "it is a link that leads nowhere")),
-                }
-            }
+            Some(found) if found.is_link => match leads_to(&self.path) {
+                Ok(target) if target == state.target => Ok(target),
+                _ => Err(io::Error::new(ErrorKind::NotFound, "it is a link that leads nowhere")),
+            },
             _ => Ok(self.path.clone()),
         }
     }
 
     /// Makes the file.
-    fn make(&self, path: &Path, has_name: bool) -> io::Result<Opened> {
+    fn make(&self, path: &Path, name: Name) -> io::Result<Opened> {
         match (self.files.create_new(path, self.mode), path.parent()) {
-            (Err(error), Some(parent)) if error.kind() == ErrorKind::NotFound && !has_name => {
+            (Err(error), Some(parent)) if error.kind() == ErrorKind::NotFound && name == Name::None => {
                 self.files.create_dir_all(parent)?;
                 self.files.create_new(path, self.mode)
             }
@@ -207,98 +211,19 @@ impl Shared {
         }
     }
 
-    /// Goes on with another file. Returns when to look again.
-    fn go_on(
-        &self,
-        state: &mut State,
-        mut opened: Opened,
-        has_name: bool,
-        occasion: Occasion,
-        aftermath: &mut Aftermath,
-    ) -> Duration {
-        if has_name {
-            self.part_with_old(state, aftermath);
-        }
-        settle_end(&mut opened);
-        state.tail.stats.reopens += u64::from(!state.is_nowhere());
-        let lines = state.ending.lines_since_look(&state.tail);
-        let file = state.begin(opened);
-        if has_name {
-            let before = state.left.replace(Left { file, lines, since: occasion.now });
-            aftermath.left.extend(before.map(|left| left.file));
-        } else {
-            aftermath.left.push(file);
-        }
-        *self.target.lock().unwrap_or_else(PoisonError::into_inner) =
-            self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
-        let was_moved = self.hints.was_moved.swap(false, Ordering::Relaxed) || state.place.was_moved;
-        state.place = Place::default();
-        if !has_name {
-            let is_told = self.hints.is_told.load(Ordering::Relaxed) && !self.is_forked();
-            self.bring_back(state, is_told && !was_moved && !occasion.is_late, aftermath);
-        }
-        state.recent.clear();
-        ACTIVE
-    }
-
-    /// Leaves a file in good order.
-    fn part_with_old(&self, state: &mut State, aftermath: &mut Aftermath) {
-        let file = &mut state.file;
-        // What fails here is counted, and tells nobody anything that it doesn't know already.
-        let _ = state.tail.close_fragment(&mut |bytes| file.append(bytes));
-        if self.is_synced.load(Ordering::Relaxed)
-            && let Err(cause) = state.file.sync()
-        {
-            let error = Error::io("synchronize with the disk what was rotated away from", &self.path, cause);
-            aftermath.troubles.push((Trouble::Follow, error));
-        }
-    }
-
-    /// Writes lines that went into a file without a name, or waited for one.
-    fn bring_back(&self, state: &mut State, is_certain: bool, aftermath: &mut Aftermath) {
-        let recent = std::mem::take(&mut state.recent);
-        let (written, waiting) = recent.parts();
-        state.tail.stats.queued_lines -= lines::count(waiting);
-        if is_certain {
-            state.tail.note_again(recent.said());
-        } else {
-            self.at_risk(state, lines::count(written), "removed", aftermath);
-        }
-        let file = &mut state.file;
-        let append = &mut |bytes: &[u8]| file.append(bytes);
-        let rewritten =
-            if is_certain && !written.is_empty() { state.tail.rewrite(written, append) } else { Ok(()) };
-        let appended = if waiting.is_empty() { Ok(()) } else { state.tail.append(waiting, append).1 };
-        for cause in [rewritten, appended].into_iter().filter_map(Result::err) {
-            aftermath.troubles.push(self.failed_to_write(cause));
-        }
-    }
-
-    /// Counts lines that may be lost, tells about them, and has the log say it.
-    pub(super) fn at_risk(&self, state: &mut State, lines: u64, how: &str, aftermath: &mut Aftermath) {
-        state.tail.stats.at_risk_lines += lines;
-        if lines == 0 {
-            return;
-        }
-        state
-            .tail
-            .note(format_args!("up to {lines} lines may be lost reason=\"file {how} by another program\""));
-        let cause = io::Error::other(format!(
-            "the file was {how} by another program, up to {lines} lines may be lost"
-        ));
-        aftermath.troubles.push((Trouble::Truncated, Error::io("keep every line in", &self.path, cause)));
-    }
-
     /// Notes that the path can't be followed. Returns when to try again.
     fn failed(
         &self,
         state: &mut State,
-        now: Instant,
+        occasion: Occasion,
         cause: io::Error,
         aftermath: &mut Aftermath,
     ) -> Duration {
         state.tail.stats.errors += 1;
-        state.place.is_gone = state.file.links().is_ok_and(|links| links == 0);
+        state.place.missing_since = None;
+        // If it can't be told now whether the open file has a name, it is as before.
+        let _ = self.name_of_old(state, occasion);
+        let now = occasion.now;
         let is_first = state.place.outage.is_none();
         let outage = state.place.outage.get_or_insert(Outage { since: now, is_told: false });
         if !outage.is_told && now - outage.since >= PATIENCE {
@@ -310,16 +235,6 @@ impl Shared {
         }
         if is_first { SOON } else { ACTIVE }
     }
-}
-
-/// Returns whether the open file has a name. Then what was written to it is safe.
-fn note_name(state: &mut State) -> io::Result<bool> {
-    let has_name = state.file.links()? > 0;
-    if has_name {
-        state.recent.clear();
-        state.place.was_moved = true;
-    }
-    Ok(has_name)
 }
 
 /// Looks again at the end of a file that seems to be torn: another process may have been in the middle of a line.

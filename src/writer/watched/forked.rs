@@ -4,9 +4,12 @@
 //! thread that looks is not there. So it touches nothing of the parent's state: it has a file of its own, and each of its
 //! lines looks where the path leads to.
 
-use std::{io, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
-use super::shared::{Aftermath, Shared, State};
+use super::{
+    shared::Shared,
+    state::{Aftermath, State},
+};
 use crate::{
     file::{AppendFile, FileId, Opened},
     sys,
@@ -62,6 +65,20 @@ impl Forked {
     }
 }
 
+impl Forked {
+    /// The child's last look.
+    pub(super) fn finish(&self, shared: &Shared) {
+        let Some(mut child) = self.turns.try_lock(Some(PATIENCE)) else { return };
+        if child.forks != sys::forks() || child.state.is_nowhere() {
+            return;
+        }
+        let mut aftermath = Aftermath::default();
+        shared.look_for_the_last_time(&mut child.state, &mut aftermath);
+        drop(child);
+        shared.settle(aftermath);
+    }
+}
+
 impl Child {
     fn new() -> Self {
         Child { forks: sys::forks(), state: State::nowhere() }
@@ -81,13 +98,14 @@ impl HasTail for Child {
 impl State {
     /// A state whose first look opens the file.
     fn nowhere() -> Self {
-        State::new(Opened {
+        let opened = Opened {
             file: Box::new(Nowhere),
             id: FileId::default(),
             len: 0,
             modified: std::time::SystemTime::UNIX_EPOCH,
             is_torn: false,
-        })
+        };
+        State::new(opened, PathBuf::new())
     }
 
     /// Returns whether no file was opened yet.
@@ -111,6 +129,10 @@ impl AppendFile for Nowhere {
 
     fn unlock(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(0)
     }
 
     fn links(&self) -> io::Result<u64> {

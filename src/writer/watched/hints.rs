@@ -26,6 +26,8 @@ pub(super) struct Hints {
     due: AtomicU64,
     /// Whether the file was renamed away since the path was last followed.
     pub(super) was_moved: AtomicBool,
+    /// Whether another file was made whose name begins as this one's does: a copy, perhaps.
+    pub(super) is_copied: AtomicBool,
     /// Whether every change is told.
     pub(super) is_told: AtomicBool,
     /// Whether the program was told that it is not.
@@ -38,6 +40,7 @@ impl Hints {
             began: clock.instant(),
             due: AtomicU64::new(HINT),
             was_moved: AtomicBool::new(false),
+            is_copied: AtomicBool::new(false),
             is_told: AtomicBool::new(false),
             is_outage_told: AtomicBool::new(false),
         }
@@ -55,7 +58,10 @@ impl Hints {
 
     /// Returns how long the next look has time.
     pub(super) fn due_in(&self, now: Instant) -> Duration {
-        Duration::from_millis(self.due.load(Ordering::Relaxed).saturating_sub(self.millis(now)))
+        match self.due.load(Ordering::Relaxed) {
+            LOOKING => LATE, // a line does it right now
+            due => Duration::from_millis(due.saturating_sub(self.millis(now))),
+        }
     }
 
     /// Returns whether a line has to look by itself.
@@ -68,7 +74,7 @@ impl Hints {
     /// Returns whether the look that begins now comes much later than it was due.
     pub(super) fn begin(&self, now: Instant) -> bool {
         let due = self.due.swap(LOOKING, Ordering::Relaxed);
-        due != HINT && due != LOOKING && self.millis(now) >= due.saturating_add(3 * LATE.as_millis() as u64)
+        due != HINT && due != LOOKING && self.millis(now) >= due.saturating_add(LATE.as_millis() as u64)
     }
 
     /// A look is over. What was hinted at meanwhile is not forgotten.

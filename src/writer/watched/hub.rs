@@ -41,6 +41,7 @@ pub(super) struct List {
 impl Hub {
     /// Has a file looked after, as long as the hub that is returned is kept.
     pub(super) fn look_after(file: &Arc<Shared>) -> io::Result<Arc<Hub>> {
+        sys::at_exit(sys::AtExit::Writers, finish_at_exit);
         let mut current = sys::lock_within(&HUB, PATIENCE).ok_or(io::ErrorKind::ResourceBusy)?;
         let hub = match current.upgrade().filter(|hub| hub.forks == sys::forks()) {
             Some(hub) => hub,
@@ -58,8 +59,8 @@ impl Hub {
     fn start() -> io::Result<Hub> {
         let list = Arc::new(List::default());
         let for_thread = Arc::clone(&list);
-        let thread =
-            thread::Builder::new().name("tasklog-watch".to_owned()).spawn(move || run(&for_thread))?;
+        let builder = thread::Builder::new().name("tasklog-watch".to_owned());
+        let thread = sys::with_signals_blocked(|| builder.spawn(move || run(&for_thread)))?;
         Ok(Hub { list, thread: thread.thread().clone(), forks: sys::forks() })
     }
 }
@@ -74,6 +75,18 @@ impl Drop for Hub {
     }
 }
 
+/// Has every file looked at once more when the process ends: nobody else may come by.
+fn finish_at_exit() {
+    let hub = sys::lock_at_exit(&HUB).and_then(|current| current.upgrade());
+    let Some(hub) = hub.filter(|hub| hub.forks == sys::forks()) else { return };
+    let Some(files) = sys::lock_at_exit(&hub.list.files).map(|list| upgraded(&list)) else { return };
+    files.iter().for_each(|file| file.finish(false));
+}
+
+fn upgraded(files: &[Weak<Shared>]) -> Vec<Arc<Shared>> {
+    files.iter().filter_map(Weak::upgrade).collect()
+}
+
 impl List {
     fn locked(&self) -> MutexGuard<'_, Vec<Weak<Shared>>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
@@ -83,7 +96,7 @@ impl List {
     pub(super) fn files(&self) -> Vec<Arc<Shared>> {
         let mut list = self.locked();
         list.retain(|file| file.strong_count() > 0);
-        list.iter().filter_map(Weak::upgrade).collect()
+        upgraded(&list)
     }
 }
 

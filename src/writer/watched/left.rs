@@ -7,7 +7,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::shared::{Aftermath, Shared, State};
+use super::{
+    shared::Shared,
+    state::{Aftermath, State},
+};
 use crate::file::AppendFile;
 
 /// How long a file is kept open after it was left.
@@ -39,7 +42,14 @@ impl Left {
 impl Shared {
     /// Lets go of the file that was left, if it is time.
     pub(super) fn let_go(&self, state: &mut State, now: Instant, aftermath: &mut Aftermath) {
-        let Some(left) = state.left.take_if(|left| left.age(now) >= KEPT) else { return };
+        if state.left.as_ref().is_some_and(|left| left.age(now) >= KEPT) {
+            self.part_with_left(state, now, aftermath);
+        }
+    }
+
+    /// Lets go of the file that was left.
+    pub(super) fn part_with_left(&self, state: &mut State, now: Instant, aftermath: &mut Aftermath) {
+        let Some(left) = state.left.take() else { return };
         if left.age(now) < KEPT + TOO_LATE && left.file.links().is_ok_and(|links| links == 0) {
             self.at_risk(state, left.lines, "removed", aftermath);
         }

@@ -1,8 +1,7 @@
-//! What the clones of a `WatchedFile` share, and the way of a line into it.
+//! What the clones of a `WatchedFile` share, and whose turn it is.
 
 use std::{
-    fmt,
-    io::{self, ErrorKind},
+    fmt, io,
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -12,31 +11,27 @@ use std::{
 };
 
 use super::{
-    ending::Ending,
-    follow::Place,
     forked::Forked,
     hints::{Hints, LATE},
-    left::Left,
-    recent::Recent,
+    state::{Aftermath, State},
 };
 use crate::{
     Error,
     clock::Clock,
     error::Trouble,
-    file::{AppendFile, FileId, FileSystem, Opened},
+    file::FileSystem,
     handoff,
     notice::Notice,
     sys,
-    writer::{
-        Stats, TakeLines, lines,
-        tail::Tail,
-        turns::{HasTail, Turns},
-    },
+    writer::{Stats, TakeLines, lines, turns::Turns},
 };
 
 /// Looks that are due so soon after each other are done at once, so that the thread wakes once for many files: half of the
 /// time between two.
 const TOGETHER: Duration = Duration::from_millis(75);
+
+/// How long the end of a file waits for its turn.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the clones of a `WatchedFile` share.
 pub(super) struct Shared {
@@ -48,8 +43,11 @@ pub(super) struct Shared {
     pub(super) files: Box<dyn FileSystem>,
     pub(super) notice: Notice,
     pub(super) turns: Turns<State>,
-    /// Where the path led to when its file was opened: another path if it is a link, or its directory is.
+    /// The target of the state, for those who don't have its lock.
     pub(super) target: Mutex<PathBuf>,
+    /// Where names change when the path leads elsewhere: itself and its target, without links in their directories, as whoever
+    /// watches has last found them.
+    pub(super) spots: Mutex<Vec<PathBuf>>,
     /// Whether somebody has asked for the disk: then files that are left are synchronized too.
     pub(super) is_synced: AtomicBool,
     pub(super) clock: Clock,
@@ -59,111 +57,9 @@ pub(super) struct Shared {
     pub(super) forked: Forked,
 }
 
-/// What changes from line to line.
-#[derive(Debug)]
-pub(super) struct State {
-    pub(super) file: Box<dyn AppendFile>,
-    pub(super) id: FileId,
-    pub(super) tail: Tail,
-    pub(super) recent: Recent,
-    pub(super) place: Place,
-    pub(super) ending: Ending,
-    /// The file before, for a moment.
-    pub(super) left: Option<Left>,
-    /// The most that the kernel lets this process write into a file, before it sends SIGXFSZ.
-    size_limit: u64,
-    /// Whether the last clone is gone: nothing is made or opened any more.
-    is_over: bool,
-}
-
-/// What is to be done when the lock is gone: trouble to tell, files to close.
-#[derive(Debug, Default)]
-pub(super) struct Aftermath {
-    pub(super) troubles: Vec<(Trouble, Error)>,
-    pub(super) left: Vec<Box<dyn AppendFile>>,
-}
-
-impl State {
-    pub(super) fn new(opened: Opened) -> Self {
-        let mut tail = Tail::default();
-        tail.is_torn = opened.is_torn;
-        State {
-            ending: Ending::of(opened.len, &tail),
-            file: opened.file,
-            id: opened.id,
-            tail,
-            recent: Recent::default(),
-            place: Place::default(),
-            left: None,
-            size_limit: sys::file_size_limit(),
-            is_over: false,
-        }
-    }
-
-    /// Goes on with another file. Returns the one that is left.
-    pub(super) fn begin(&mut self, opened: Opened) -> Box<dyn AppendFile> {
-        self.id = opened.id;
-        self.tail.is_torn = opened.is_torn;
-        self.ending = Ending::of(opened.len, &self.tail);
-        self.size_limit = sys::file_size_limit();
-        std::mem::replace(&mut self.file, opened.file)
-    }
-
-    /// Appends whole lines, or keeps them for a file that is still to come.
-    pub(super) fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
-        if self.place.is_gone() {
-            return self.keep(lines);
-        }
-        self.ending.doubt(&mut self.tail, &mut *self.file);
-        if !self.has_room_for(lines.len()) {
-            return self.lose(lines, ErrorKind::FileTooLarge.into());
-        }
-        let (announcements, owed) = (self.tail.announcements(), self.tail.owed_len());
-        let file = &mut self.file;
-        let (taken, result) = self.tail.append(lines, &mut |bytes| file.append(bytes));
-        if !announcements.is_empty() && taken >= owed {
-            self.recent.keep_said(&announcements);
-        }
-        match &result {
-            Ok(()) => self.recent.keep_written(lines),
-            Err(_) => self.ending.is_doubtful = true,
-        }
-        result
-    }
-
-    /// Returns whether the kernel lets this process write so many bytes more.
-    pub(super) fn has_room_for(&mut self, len: usize) -> bool {
-        if self.size_limit == u64::MAX {
-            return true;
-        }
-        let Ok((now, _)) = self.file.ending() else { return true };
-        now.saturating_add(self.tail.owed_len()).saturating_add(len as u64) <= self.size_limit
-    }
-
-    /// Keeps lines in memory: the file has no name any more, and there is no other.
-    fn keep(&mut self, lines: &[u8]) -> io::Result<()> {
-        if !self.recent.keep_waiting(lines) {
-            return self.lose(lines, io::Error::other("log file removed"));
-        }
-        self.tail.stats.queued_lines += lines::count(lines);
-        Ok(())
-    }
-
-    fn lose(&mut self, lines: &[u8], error: io::Error) -> io::Result<()> {
-        self.tail.stats.errors += 1;
-        self.tail.lose(lines::count(lines), &error);
-        Err(error)
-    }
-}
-
-impl HasTail for State {
-    fn tail_mut(&mut self) -> &mut Tail {
-        &mut self.tail
-    }
-}
-
 impl Shared {
-    /// Returns whether this is a child that fork(2) has made since the log was opened.
+    /// Returns whether this is a child that fork(2) has made since the log was opened. It must not wait for any lock of the
+    /// parent's.
     pub(super) fn is_forked(&self) -> bool {
         self.forks != sys::forks()
     }
@@ -181,26 +77,32 @@ impl Shared {
             return self.files.sync(&self.path).map_err(failed);
         }
         let mut state = self.turns.lock();
+        if state.tail.stats.queued_lines > 0 {
+            return Err(failed(io::Error::other("the file was removed, and lines wait for a new one")));
+        }
         state.file.sync().map_err(failed)?;
         if self.is_watched {
-            self.files.sync(self.path.parent().unwrap_or(&self.path)).map_err(failed)?;
+            self.files.sync(state.target.parent().unwrap_or(&state.target)).map_err(failed)?;
         }
         Ok(())
     }
 
-    /// Returns where the path led to when its file was opened.
-    pub(super) fn target(&self) -> PathBuf {
-        self.target.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Finds the spots anew. A directory is named in one way only, whatever links lead to it.
+    pub(super) fn find_spots(&self) -> Vec<PathBuf> {
+        let target = self.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let path = match (self.path.parent().map(Path::canonicalize), self.path.file_name()) {
+            (Some(Ok(parent)), Some(name)) => parent.join(name),
+            _ => self.path.clone(),
+        };
+        let mut spots = vec![path, target];
+        spots.dedup();
+        self.spots.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&spots);
+        spots
     }
 
-    /// Returns the directories in which something happens when the path leads elsewhere.
-    pub(super) fn directories(&self) -> Vec<PathBuf> {
-        let mut directories: Vec<_> = [self.path.clone(), self.target()]
-            .iter()
-            .filter_map(|path| path.parent().map(Path::to_owned))
-            .collect();
-        directories.dedup();
-        directories
+    /// Returns the spots.
+    pub(super) fn spots(&self) -> Vec<PathBuf> {
+        self.spots.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The turn of the thread that looks. Returns when it has to come again.
@@ -221,25 +123,16 @@ impl Shared {
         next
     }
 
-    /// The last clone goes: lines that wait for a file have their last chance.
-    pub(super) fn finish(&self) {
+    /// The last look: what was written to a file that was removed, and what waits for one, has its last chance. With the last
+    /// clone it `is_over`; at the end of the process lines may still come.
+    pub(super) fn finish(&self, is_over: bool) {
         if self.is_forked() {
-            return;
+            return self.forked.finish(self);
         }
-        let Some(mut state) = self.turns.try_lock(Some(Duration::from_secs(1))) else { return };
+        let Some(mut state) = self.turns.try_lock(Some(LAST_PATIENCE)) else { return };
         let mut aftermath = Aftermath::default();
-        if state.place.is_gone() {
-            self.look(&mut state, &mut aftermath);
-        }
-        let waiting = std::mem::take(&mut state.tail.stats.queued_lines);
-        if waiting > 0 {
-            state.tail.stats.dropped_lines += waiting;
-            let cause = io::Error::other(format!(
-                "{waiting} lines are lost, the file was removed and can't be made again"
-            ));
-            aftermath.troubles.push(self.failed_to_write(cause));
-        }
-        state.is_over = true;
+        self.look_for_the_last_time(&mut state, &mut aftermath);
+        state.is_over |= is_over;
         drop(state);
         self.settle(aftermath);
     }
@@ -266,9 +159,8 @@ impl TakeLines for Shared {
         match self.turns.lock_for(lines::count(lines), was_cut, None) {
             Ok(mut state) => {
                 let state = &mut *state;
-                if self.is_watched
-                    && (self.hints.is_due_for_lines(&self.clock) || !state.recent.has_room_for(lines.len()))
-                {
+                let is_due = || self.hints.is_due_for_lines(&self.clock) || state.is_look_needed_for(lines);
+                if self.is_watched && is_due() {
                     self.look(state, &mut aftermath);
                 }
                 if let Err(cause) = state.write_lines(lines) {

@@ -171,8 +171,8 @@ fn a_disk_that_is_full_in_the_middle_of_a_line_leaves_a_closed_fragment() {
     sweep(Fault::ShortThenFull);
 }
 
-/// The file is removed, and the path can't be followed for a while.
-fn survives_removal(from: u64, times: u64, fault: Fault) -> bool {
+/// The file is removed, and the path can't be followed for a while; `is_taken`: because of a folder.
+fn survives_removal(from: u64, times: u64, fault: Fault, is_taken: bool) -> bool {
     let context = format!("{fault:?} at call {from}, {times} times");
     let files = FaultyFileSystem::healthy();
     let mut scene = Scene::open(Dir::new(), files.clone()).expect("nothing fails");
@@ -180,12 +180,17 @@ fn survives_removal(from: u64, times: u64, fault: Fault) -> bool {
     scene.pass(120);
     scene.write(2);
     fs::remove_file(scene.dir.path("tasks.log")).expect("it is there");
+    if is_taken {
+        fs::create_dir(scene.dir.path("tasks.log")).expect("it is free");
+    }
     files.fail_after(from - 1, times, fault);
     scene.write(1);
     scene.hint();
     scene.write(2);
     scene.pass(120);
     scene.write(1);
+    scene.pass(300);
+    let _ = fs::remove_dir(scene.dir.path("tasks.log"));
     scene.pass(300);
     let has_failed = files.fired() > 0;
     files.heal();
@@ -202,8 +207,10 @@ fn survives_removal(from: u64, times: u64, fault: Fault) -> bool {
 fn what_was_written_since_the_last_look_survives_a_removal() {
     for fault in [EACCES, ENOSPC, EIO, EMFILE].map(Fault::Os).into_iter().chain([Fault::ShortThenFull]) {
         for times in [1, 5, 40] {
-            let calls = (1..).take_while(|&from| survives_removal(from, times, fault)).count();
-            assert!(calls > 8, "only {calls} calls failed");
+            for is_taken in [false, true] {
+                let calls = (1..).take_while(|&from| survives_removal(from, times, fault, is_taken)).count();
+                assert!(calls > 8, "only {calls} calls failed");
+            }
         }
     }
 }

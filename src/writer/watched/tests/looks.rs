@@ -55,6 +55,15 @@ fn a_hint_in_the_middle_of_a_look_is_not_forgotten() {
 }
 
 #[test]
+fn the_thread_that_looks_comes_again_also_if_a_line_looks_at_that_moment() {
+    let clock = Clock::System;
+    let hints = Hints::new(&clock);
+    let now = clock.instant();
+    hints.begin(now);
+    assert!(hints.due_in(now) <= Duration::from_millis(100), "{:?}", hints.due_in(now));
+}
+
+#[test]
 fn many_lines_look_by_themselves_so_that_what_is_kept_is_bounded() {
     let scene = Scene::healthy();
     let before = looks(&scene);
@@ -113,6 +122,119 @@ fn a_file_that_is_removed_right_after_it_was_left_may_have_taken_lines_along() {
 }
 
 #[test]
+fn that_a_removed_file_was_renamed_first_may_be_told_a_moment_later() {
+    let mut scene = Scene::healthy();
+    scene.pass(120);
+    scene.write(2);
+    fs::remove_file(scene.dir.path("tasks.log")).expect("it is there");
+    scene.hint();
+    scene.write(1);
+    assert_eq!((scene.stats().queued_lines, scene.stats().reopens), (1, 0), "undecided");
+    scene.shared.hints.was_moved.store(true, Ordering::Relaxed);
+    scene.hint();
+    let stats = scene.stats();
+    assert_eq!((stats.at_risk_lines, stats.rewritten_lines, stats.reopens), (2, 0, 1), "{stats:?}");
+    assert_eq!((stats.written_lines, stats.queued_lines), (3, 0), "{stats:?}");
+}
+
+#[test]
+fn the_wait_before_the_file_is_made_begins_when_the_path_becomes_vacant() {
+    let scene = Scene::healthy();
+    scene.rename("1");
+    scene.hint();
+    fs::create_dir(scene.dir.path("tasks.log")).expect("it is free");
+    scene.pass(1_000);
+    fs::remove_dir(scene.dir.path("tasks.log")).expect("it is empty");
+    scene.hint();
+    assert_eq!(scene.stats().reopens, 0, "logrotate may be about to make it");
+    scene.pass(50);
+    assert_eq!(scene.stats().reopens, 0);
+    scene.pass(200);
+    assert_eq!(scene.stats().reopens, 1);
+}
+
+#[test]
+fn lines_that_wait_have_room_of_their_own_and_do_not_look() {
+    let mut scene = Scene::healthy();
+    let line = "x".repeat(1023) + "\n";
+    (0..250).for_each(|_| scene.shared.take_lines(line.as_bytes()));
+    fs::remove_file(scene.dir.path("tasks.log")).expect("it is there");
+    fs::create_dir(scene.dir.path("tasks.log")).expect("it is free");
+    scene.hint();
+    let before = scene.files.calls().len();
+    (0..300).for_each(|_| scene.shared.take_lines(line.as_bytes()));
+    assert_eq!(scene.files.calls().len(), before, "no call for a line that waits");
+    assert_eq!((scene.stats().queued_lines, scene.stats().dropped_lines), (256, 44));
+    assert!(scene.shared.sync().is_err(), "what waits is on no disk");
+    fs::remove_dir(scene.dir.path("tasks.log")).expect("it is empty");
+    scene.pass(300);
+    scene.lines = 550;
+    let stats = scene.stats();
+    assert_eq!((stats.written_lines, stats.rewritten_lines, stats.queued_lines), (506, 250, 0), "{stats:?}");
+    assert_eq!(scene.dir.read("tasks.log").matches('x').count(), 506 * 1023);
+}
+
+#[test]
+fn the_end_brings_lines_to_safety_or_says_that_they_are_lost() {
+    for (is_taken, expected) in [(false, (5, 2, 0, 0)), (true, (2, 0, 3, 2))] {
+        let mut scene = Scene::healthy();
+        scene.pass(120);
+        scene.write(2);
+        fs::remove_file(scene.dir.path("tasks.log")).expect("it is there");
+        if is_taken {
+            fs::create_dir(scene.dir.path("tasks.log")).expect("it is free");
+            scene.hint();
+        }
+        scene.write(3);
+        scene.shared.finish(true);
+        let stats = scene.stats();
+        let (rewritten, dropped) = (stats.rewritten_lines, stats.dropped_lines);
+        if is_taken {
+            assert_eq!((stats.written_lines, rewritten, dropped, stats.at_risk_lines), expected, "{stats:?}");
+        } else {
+            assert_eq!((stats.written_lines, dropped, stats.at_risk_lines), (5, 0, 0), "{stats:?}");
+            assert_eq!(scene.dir.lines("tasks.log").len(), 5);
+        }
+        scene.rename("1");
+        scene.hint();
+        scene.pass(500);
+        assert!(!scene.dir.path("tasks.log").exists(), "nothing is made after the end");
+    }
+}
+
+#[test]
+fn a_file_that_gets_its_name_back_takes_the_lines_that_wait() {
+    let mut scene = Scene::healthy();
+    fs::hard_link(scene.dir.path("tasks.log"), scene.dir.path("other")).expect("it gets another name");
+    scene.write(2);
+    scene.files.fail_next(1000, Fault::Os(EIO));
+    scene.shared.turns.lock().place.gone_since = Some(clock::instant());
+    scene.write(2);
+    assert_eq!(scene.stats().queued_lines, 2);
+    scene.files.heal();
+    scene.hint();
+    scene.verify(&["tasks.log"], 1, "linked again");
+}
+
+#[test]
+fn all_lines_since_a_copy_began_are_at_risk_when_the_file_is_cut() {
+    let mut scene = Scene::healthy();
+    scene.write(5);
+    scene.pass(400);
+    scene.dir.write("tasks.log.1", "");
+    scene.shared.hints.is_copied.store(true, Ordering::Relaxed);
+    scene.hint();
+    for _ in 0..10 {
+        scene.write(10);
+        scene.pass(50);
+    }
+    fs::OpenOptions::new().write(true).truncate(true).open(scene.dir.path("tasks.log")).expect("it is there");
+    scene.pass(50);
+    let stats = scene.stats();
+    assert_eq!((stats.truncations, stats.at_risk_lines), (1, 100), "{stats:?}");
+}
+
+#[test]
 fn a_look_that_comes_much_too_late_does_not_write_again() {
     let mut scene = Scene::healthy();
     scene.write(2);
@@ -130,7 +252,9 @@ fn what_is_rewritten_comes_first_and_once() {
     scene.write(3);
     fs::remove_file(scene.dir.path("tasks.log")).expect("it is there");
     scene.hint();
-    scene.write(2);
+    scene.write(1);
+    scene.pass(5);
+    scene.write(1);
     let stats = scene.stats();
     assert_eq!((stats.written_lines, stats.rewritten_lines, stats.at_risk_lines), (5, 3, 0), "{stats:?}");
     scene.verify(&["tasks.log"], 1, "removed");
