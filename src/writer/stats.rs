@@ -28,7 +28,7 @@ pub struct Stats {
     /// Times that another program cut the file short, as `copytruncate` of logrotate(8) does.
     pub truncations: u64,
     /// Lines of this process that may be lost because another program cut the file short, or removed it, at about the time
-    /// when they were written: at most so many. They count as written.
+    /// when they were written: as far as can be told at most so many. They count as written.
     pub at_risk_lines: u64,
     /// Lines that [`with_max_line`](crate::TaskLayer::with_max_line) cut.
     pub cut_lines: u64,

@@ -48,14 +48,18 @@ use crate::Error;
 ///
 /// # What can be lost
 ///
-/// No line, as long as every rotated file stays. Two ways of rotation lose some for every program, and here at least it is
-/// known how many: [`Stats::at_risk_lines`] counts them, the hook is told, and the log says `up to 12 lines may be lost`.
+/// No line, as long as every rotated file stays. Two ways of rotation lose some for every program, and here it is noticed:
+/// [`Stats::at_risk_lines`] counts lines that may be lost, the hook is told, and the log says `up to 12 lines may be lost`.
 ///
-/// - `copytruncate` truncates the file a few milliseconds after it has read it for the last time.
-/// - `compress` without `delaycompress` reads the old file while a process that was stopped may still write to it.
+/// - `copytruncate` truncates the file some time after it has read it for the last time. The count is of the lines since the
+///   copy was begun, if it was made in the directory of the log, and else of those of about 200 ms: too few if the copy takes
+///   longer to reach the disk. A small file that grows back at once may be cut unnoticed.
+/// - `compress` without `delaycompress` reads the old file while a process that was stopped, or is just being told, may still
+///   write to it. The count is of the lines of the moment before, if the old file is gone right after it was left.
 ///
 /// A file that was removed, and can't be made again, can't be written to. Lines wait in memory then, up to 256 KiB; the others
-/// are counted as lost, and announced.
+/// are counted as lost, and announced. Of a process that was stopped (SIGSTOP) while its file was renamed, compressed and
+/// removed, lines of the moment before may be there twice.
 ///
 /// # Several processes
 ///
