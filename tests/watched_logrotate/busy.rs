@@ -38,7 +38,7 @@ fn rotate_beside(hogs: usize, every: Duration, rotations: usize) {
     let (times, figures) = (rounds.wait_until_followed(), rounds.figures());
     rounds.workers.wait_for_lines();
     say(&format!("create every {every:?} beside {} hogs: {figures}, {times}", hogs.len()));
-    assert!(times.longest() <= ON_A_BUSY_MACHINE, "{times}");
+    assert!(times.are_within(ON_A_BUSY_MACHINE), "{times}");
     assert!(hogs.iter_mut().all(Child::is_running), "they were to be busy all the time");
     drop(hogs);
     assert_eq!(rounds.said, "", "logrotate has something to say");

@@ -35,6 +35,8 @@ pub(crate) struct Rounds {
     /// Files that were rotated away and are still held by a process, and since when.
     held: Vec<(FileId, Instant)>,
     times: Times,
+    /// When it was last looked who holds what.
+    looked: Instant,
     /// What logrotate said on stderr in all rounds.
     pub(crate) said: String,
 }
@@ -50,6 +52,7 @@ impl Rounds {
             awaited: Vec::new(),
             held: Vec::new(),
             times: Times::default(),
+            looked: Instant::now(),
             said: String::new(),
         }
     }
@@ -85,6 +88,8 @@ impl Rounds {
     }
 
     fn look(&mut self) {
+        let gap = std::mem::replace(&mut self.looked, Instant::now()).elapsed();
+        self.times.stall = self.times.stall.max(gap);
         if self.held.is_empty() && self.awaited.is_empty() {
             return;
         }
@@ -107,6 +112,7 @@ impl Rounds {
             self.look();
             self.held.is_empty() && self.awaited.is_empty()
         });
+        self.looked = Instant::now();
         std::mem::take(&mut self.times)
     }
 
@@ -131,12 +137,19 @@ pub(crate) struct Times {
     followed: Vec<Duration>,
     /// Until it had let go of the old one.
     let_go: Vec<Duration>,
+    /// The longest time for which this test itself was not let run: nobody can be held to that.
+    stall: Duration,
 }
 
 impl Times {
-    /// The longest of them.
-    pub(crate) fn longest(&self) -> Duration {
-        self.followed.iter().chain(&self.let_go).max().copied().unwrap_or_default()
+    /// The longest that a process wrote to an old file.
+    pub(crate) fn longest_follow(&self) -> Duration {
+        self.followed.iter().max().copied().unwrap_or_default()
+    }
+
+    /// Whether all of them are within a limit, but for what the machine stood still.
+    pub(crate) fn are_within(&self, limit: Duration) -> bool {
+        self.followed.iter().chain(&self.let_go).all(|time| *time <= limit + 2 * self.stall)
     }
 }
 
@@ -149,7 +162,7 @@ impl fmt::Display for Times {
             let [median, longest] = [median, longest].map(|time| time.copied().unwrap_or_default());
             write!(f, "{what} within {longest:.1?} (median {median:.1?})")?;
         }
-        Ok(())
+        write!(f, ", the machine stood still for {:.1?}", self.stall)
     }
 }
 
