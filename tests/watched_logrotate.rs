@@ -70,7 +70,7 @@ fn try_to_rotate(case: &str, every: Duration, rotations: usize) -> Option<Dir> {
     rounds.workers.go_on();
     rounds.workers.wait_for_lines();
 
-    let what = format!("{} every {every:?}: {busy}, {writing}; idle: {idle}", case.replace('\n', " "));
+    let what = format!("{} every {every:?}: {busy}{writing}; idle{idle}", case.replace('\n', " "));
     say(&what);
     assert!(busy.lines_a_second() > 5_000, "{what}");
     assert!(writing.are_within(WHILE_WRITING) && idle.are_within(WHILE_IDLE), "{what}");

@@ -41,7 +41,7 @@ use crate::Error;
 ///
 /// # What it costs
 ///
-/// A line pays for no stat(2) and no wait: a number is read beside the write. One thread for all files of the process looks at
+/// A line pays for no wait, and for no stat(2) but one for each 256 KiB of lines: a number is read beside the write. One thread for all files of the process looks at
 /// each path when notify tells of an event in its directory, and seven times a second anyway (ten while lines are
 /// written). inotify(7) is asked about names that are made, renamed and removed, never about writes.
 /// Without it (no instance or watch is left, a network file system) the timer does: the error hook, or stderr, is told once.

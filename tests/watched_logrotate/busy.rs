@@ -37,8 +37,8 @@ fn rotate_beside(hogs: usize, every: Duration, rotations: usize) {
     rounds.rotate(every, rotations);
     let (times, figures) = (rounds.wait_until_followed(), rounds.figures());
     rounds.workers.wait_for_lines();
-    say(&format!("create every {every:?} beside {} hogs: {figures}, {times}", hogs.len()));
-    assert!(times.are_within(ON_A_BUSY_MACHINE), "{times}");
+    say(&format!("create every {every:?} beside {} hogs: {figures}{times}", hogs.len()));
+    assert!(times.are_within(ON_A_BUSY_MACHINE), "{figures}{times}");
     assert!(hogs.iter_mut().all(Child::is_running), "they were to be busy all the time");
     drop(hogs);
     assert_eq!(rounds.said, "", "logrotate has something to say");

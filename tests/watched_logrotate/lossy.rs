@@ -23,13 +23,13 @@ fn rotate(case: &str, every: Duration, rotations: usize) -> (Figures, Vec<End>) 
     let (ends, expect) = rounds.workers.stop();
     let verdict = verify(&dir, &expect);
     let at_risk: u64 = ends.iter().map(|end| end.at_risk).sum();
-    let how = format!("{} every {every:?}: {figures}, {times}", case.replace('\n', " "));
-    let what = format!("{how}: {} lines missing, {at_risk} at risk, {said:?}", verdict.missing);
+    let how = format!("{} every {every:?}: {figures}{times}", case.replace('\n', " "));
+    let what = format!("{how}: {} lines missing, {at_risk} at risk", verdict.missing);
     say(&what);
     // Who copies or compresses a file in the middle of a write reads the beginning of a line.
     let is_inherent = |kind: &Kind| matches!(kind, Kind::Lost | Kind::Fragment);
     assert!(verdict.kinds().iter().all(is_inherent) && dir.read(LOG).ends_with('\n'), "{what}\n{verdict}");
-    assert!(verdict.missing <= at_risk, "{what}\n{ends:?}\n{verdict}");
+    assert!(verdict.missing <= at_risk, "{what}\n{said}\n{ends:?}\n{verdict}");
     (figures, ends)
 }
 

@@ -155,12 +155,16 @@ impl Times {
 
 impl fmt::Display for Times {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (what, times) in [("followed", &self.followed), (", let go", &self.let_go)] {
+        let kinds = [("followed", &self.followed), ("let go", &self.let_go)];
+        for (what, times) in kinds.into_iter().filter(|(_, times)| !times.is_empty()) {
             let mut times = times.clone();
             times.sort();
-            let (median, longest) = (times.get(times.len() / 2), times.last());
-            let [median, longest] = [median, longest].map(|time| time.copied().unwrap_or_default());
-            write!(f, "{what} within {longest:.1?} (median {median:.1?})")?;
+            write!(
+                f,
+                ", {what} within {:.1?} (median {:.1?})",
+                times[times.len() - 1],
+                times[times.len() / 2]
+            )?;
         }
         write!(f, ", the machine stood still for {:.1?}", self.stall)
     }
