@@ -92,7 +92,11 @@ pub(crate) trait AppendFile: fmt::Debug + Send {
     #[cfg(feature = "watch")]
     fn ending(&mut self) -> io::Result<(u64, Option<u8>)>;
 
-    /// The same, once a write that is under way is over, where that can be known.
+    /// Returns the bytes before a place in it, some dozens at most.
+    #[cfg(feature = "watch")]
+    fn bytes_before(&mut self, place: u64) -> io::Result<Vec<u8>>;
+
+    /// The same as `ending`, once a write that is under way is over, where that can be known.
     #[cfg(feature = "watch")]
     fn settled_ending(&mut self) -> io::Result<(u64, Option<u8>)>;
 
@@ -258,6 +262,15 @@ impl AppendFile for File {
     fn ending(&mut self) -> io::Result<(u64, Option<u8>)> {
         let len = self.metadata()?.len();
         Ok((len, if len > 0 { Some(last_byte(self, len)?) } else { None }))
+    }
+
+    #[cfg(feature = "watch")]
+    fn bytes_before(&mut self, place: u64) -> io::Result<Vec<u8>> {
+        let start = place.saturating_sub(64);
+        let mut bytes = Vec::new();
+        self.seek(SeekFrom::Start(start))?;
+        self.take(place - start).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     #[cfg(feature = "watch")]

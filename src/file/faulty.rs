@@ -246,6 +246,12 @@ impl AppendFile for FaultyFile {
     }
 
     #[cfg(feature = "watch")]
+    fn bytes_before(&mut self, place: u64) -> io::Result<Vec<u8>> {
+        self.files.fail("bytes_before")?;
+        self.file.bytes_before(place)
+    }
+
+    #[cfg(feature = "watch")]
     fn settled_ending(&mut self) -> io::Result<(u64, Option<u8>)> {
         self.files.fail("settled_ending")?;
         self.file.settled_ending()

@@ -53,7 +53,7 @@ use crate::Error;
 ///
 /// - `copytruncate` truncates the file some time after it has read it for the last time. The count is of the lines since the
 ///   copy was begun, if it was made in the directory of the log, and else of those of about 200 ms: too few if the copy takes
-///   longer to reach the disk. A small file that grows back at once may be cut unnoticed.
+///   longer to reach the disk.
 /// - `compress` without `delaycompress` reads the old file while a process that was stopped, or is just being told, may still
 ///   write to it. The count is of the lines of the moment before, if the old file is gone right after it was left.
 ///

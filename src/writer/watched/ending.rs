@@ -3,7 +3,8 @@
 //! O_APPEND writes of processes that are alive come one after the other, whole. Two things are found out by looking:
 //!
 //! * **Cut short.** What this process has written since the last look stands behind what the file held then. A file that
-//!   is shorter was truncated meanwhile, as `copytruncate` of logrotate(8) does. Lines that were written between its last
+//!   is shorter was truncated meanwhile, as `copytruncate` of logrotate(8) does; and so was one that has grown again, but
+//!   holds other bytes where its end was. Lines that were written between its last
 //!   read and its truncation are in no file: all since the copy was made, as far as that was seen, or else since the last
 //!   look but one, are counted as at risk. While a copy may be under way there is a look every [`SOON`]. The next line
 //!   begins at the new end, so there is no hole.
@@ -40,6 +41,8 @@ const COPY: Duration = Duration::from_secs(2);
 pub(super) struct Ending {
     /// Its length at the last look.
     len: u64,
+    /// The bytes that stood before that.
+    mark: Vec<u8>,
     /// The bytes that this process had written in all by then.
     bytes: u64,
     /// The lines that it had written in all at the last look but one, and at the last.
@@ -78,6 +81,13 @@ impl Ending {
         tail.stats.written_lines.saturating_sub(self.lines[1])
     }
 
+    /// Returns whether a file that has grown holds other bytes where its end was.
+    fn is_mark_gone(&self, len: u64, file: &mut dyn AppendFile) -> bool {
+        len > self.len
+            && !self.mark.is_empty()
+            && file.bytes_before(self.len).is_ok_and(|bytes| bytes != self.mark)
+    }
+
     /// Notes that another file was made beside this one: a copy of it, perhaps.
     fn copy_began(&mut self, now: Instant) {
         self.copy = Some((now, self.copy.map_or(self.lines[0], |(_, lines)| lines)));
@@ -90,9 +100,12 @@ impl Ending {
     }
 
     /// Notes a look. Returns how many lines are at risk, if the file was cut short since the last one.
-    fn was_cut_short(&mut self, len: u64, tail: &Tail) -> Option<u64> {
+    fn was_cut_short(&mut self, len: u64, tail: &Tail, file: &mut dyn AppendFile) -> Option<u64> {
         let written = tail.stats.bytes.saturating_sub(self.bytes);
-        let is_cut = len < self.len.saturating_add(written);
+        let is_cut = len < self.len.saturating_add(written) || self.is_mark_gone(len, file);
+        if len != self.len || is_cut || self.mark.is_empty() {
+            self.mark = file.bytes_before(len).unwrap_or_default(); // it may be written, not read
+        }
         let safe = self.copy.map_or(self.lines[0], |(_, lines)| lines.min(self.lines[0]));
         let at_risk = tail.stats.written_lines.saturating_sub(safe);
         (self.len, self.bytes) = (len, tail.stats.bytes);
@@ -118,7 +131,7 @@ impl Shared {
         if self.hints.is_copied.swap(false, Ordering::Relaxed) && !self.is_forked() {
             state.ending.copy_began(now);
         }
-        if let Some(lines) = state.ending.was_cut_short(len, &state.tail) {
+        if let Some(lines) = state.ending.was_cut_short(len, &state.tail, &mut *state.file) {
             state.tail.stats.truncations += 1;
             state.ending.is_doubtful = true;
             self.at_risk(state, lines, "truncated", aftermath);

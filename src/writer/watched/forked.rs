@@ -143,6 +143,10 @@ impl AppendFile for Nowhere {
         Ok((0, None))
     }
 
+    fn bytes_before(&mut self, _place: u64) -> io::Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+
     fn settled_ending(&mut self) -> io::Result<(u64, Option<u8>)> {
         Ok((0, None))
     }

@@ -284,6 +284,30 @@ fn a_file_cut_short_is_noticed_however_it_grew_since() {
 }
 
 #[test]
+fn a_file_cut_short_is_noticed_also_if_others_made_it_longer_than_before() {
+    for own in [0, 1, 3] {
+        let mut scene = Scene::healthy();
+        scene.write(2);
+        scene.pass(400);
+        scene.write(1);
+        fs::OpenOptions::new()
+            .write(true)
+            .truncate(true)
+            .open(scene.dir.path("tasks.log"))
+            .expect("it is there");
+        scene.dir.append("tasks.log", "[-] [tracing_tasklog] a peer's line\n".repeat(5));
+        scene.write(own);
+        scene.pass(200);
+        let stats = scene.stats();
+        assert_eq!((stats.truncations, stats.at_risk_lines), (1, 1 + own), "{stats:?}");
+        scene.dir.append("tasks.log", "[-] [tracing_tasklog] a peer's line\n".repeat(5));
+        scene.write(3);
+        scene.pass(500);
+        assert_eq!(scene.stats().truncations, 1, "growing is no truncation");
+    }
+}
+
+#[test]
 fn a_fragment_is_closed_once_after_it_was_seen_twice() {
     let mut scene = Scene::healthy();
     scene.write(1);
