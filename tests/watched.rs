@@ -7,6 +7,8 @@ mod faults;
 mod moves;
 #[path = "watched/opened.rs"]
 mod opened;
+#[path = "watched/removals.rs"]
+mod removals;
 mod support;
 
 use std::{

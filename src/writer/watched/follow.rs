@@ -151,22 +151,31 @@ impl Shared {
                     Err(error) => Err(error),
                 }
             }
-            Leads::Nowhere(vacant) => {
-                let name = self.name_of_old(state, occasion)?;
-                if name == Name::Unsure {
-                    return Ok(SOON);
-                }
-                state.place.missing_since.take_if(|_| occasion.is_late);
-                let missing = occasion.now - *state.place.missing_since.get_or_insert(occasion.now);
-                if name == Name::Has && !occasion.is_asked && missing < self.create_after {
-                    return Ok((self.create_after - missing).min(ACTIVE));
-                }
-                match self.make(&vacant, name) {
-                    Ok(opened) => Ok(self.go_on(state, opened, name, occasion, aftermath)),
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(SOON),
-                    Err(error) => Err(error),
-                }
-            }
+            Leads::Nowhere(vacant) => self.fill(state, &vacant, occasion, aftermath),
+        }
+    }
+
+    /// Makes the file at a path that nothing has, if it is time. Returns when to look again.
+    fn fill(
+        &self,
+        state: &mut State,
+        vacant: &Path,
+        occasion: Occasion,
+        aftermath: &mut Aftermath,
+    ) -> io::Result<Duration> {
+        let name = self.name_of_old(state, occasion)?;
+        if name == Name::Unsure {
+            return Ok(SOON);
+        }
+        state.place.missing_since.take_if(|_| occasion.is_late);
+        let missing = occasion.now - *state.place.missing_since.get_or_insert(occasion.now);
+        if name == Name::Has && !occasion.is_asked && missing < self.create_after {
+            return Ok((self.create_after - missing).min(ACTIVE));
+        }
+        match self.make(vacant, name) {
+            Ok(opened) => Ok(self.go_on(state, opened, name, occasion, aftermath)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(SOON),
+            Err(error) => Err(error),
         }
     }
 
