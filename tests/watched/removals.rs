@@ -4,11 +4,11 @@ use std::{fs, time::Duration};
 
 use tracing_tasklog::writer::WatchedFile;
 
-use super::{LATEST, Steady, file, write};
+use super::{LATEST, Steady, builder, file, write};
 use crate::support::{
     child::{Child, role},
     dir::Dir,
-    holds_within, wait_until,
+    wait_until,
 };
 
 /// How late a path may be followed while lines are written.
@@ -18,10 +18,10 @@ const LIMIT: Duration = Duration::from_millis(250);
 fn removed_is_made_at_once_and_only_lines_before_it_are_gone() {
     for round in 0..10 {
         let dir = Dir::new();
-        let file = file(&dir);
+        let file = builder(&dir).create_after(Duration::from_secs(60)).build().expect("it can be opened");
         let steady = Steady::start(&file);
         let mut before = 0;
-        steady.followed_within(Duration::from_millis(90), || {
+        steady.followed_within(LIMIT, || {
             before = file.stats().accepted_lines;
             fs::remove_file(dir.path("tasks.log")).expect("it can be removed");
         });
@@ -58,8 +58,12 @@ fn its_folder_removed_is_made_again() {
     wait_until("it is made again", LIMIT, || dir.path("a/logs/tasks.log").exists());
     let lines = steady.stop();
     let left = dir.lines("a/logs/tasks.log").len() as u64;
-    assert!(left + before + 2 >= lines, "{before} lines before, {left} of {lines} left");
-    assert_eq!(file.stats().at_risk_lines, 0);
+    // What is removed again before its folder is watched again is counted.
+    let at_risk = file.stats().at_risk_lines;
+    assert!(
+        left + before + 2 + at_risk >= lines,
+        "{before} lines before, {at_risk} at risk, {left} of {lines} left"
+    );
 }
 
 #[test]
@@ -68,7 +72,6 @@ fn what_is_written_after_a_removal_is_there_when_the_last_clone_goes() {
         let dir = Dir::new();
         let file = file(&dir);
         write(&file, "before\n");
-        assert!(!holds_within(Duration::from_millis(100), || false), "its folder is watched by then");
         fs::remove_file(dir.path("tasks.log")).expect("it can be removed");
         (0..200).for_each(|_| write(&file, "after\n"));
         drop(file);
@@ -89,7 +92,6 @@ fn child_exits_after_a_removal() {
     tracing_subscriber::registry().with(layer).init();
     let task = tracing::error_span!("send", task.id = 7).entered();
     tracing::info!("before");
-    assert!(!holds_within(Duration::from_millis(100), || false), "its folder is watched by then");
     fs::remove_file(&path).expect("it can be removed");
     (0..20).for_each(|n| tracing::info!(n, "after"));
     drop(task.exit());

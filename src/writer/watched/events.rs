@@ -71,6 +71,7 @@ impl Events {
     fn tell(&self, file: &Shared, directories: &[PathBuf]) {
         let is_told = directories.iter().all(|path| self.watched.contains_key(path));
         let was_told = file.hints.is_told.swap(is_told, Ordering::Relaxed);
+        file.hints.is_seen_to.store(true, Ordering::Relaxed);
         if is_told {
             file.hints.is_outage_told.store(false, Ordering::Relaxed);
         }

@@ -30,6 +30,8 @@ pub(super) struct Hints {
     pub(super) is_copied: AtomicBool,
     /// Whether every change is told.
     pub(super) is_told: AtomicBool,
+    /// Whether it was tried to have changes told.
+    pub(super) is_seen_to: AtomicBool,
     /// Whether the program was told that it is not.
     pub(super) is_outage_told: AtomicBool,
 }
@@ -42,6 +44,7 @@ impl Hints {
             was_moved: AtomicBool::new(false),
             is_copied: AtomicBool::new(false),
             is_told: AtomicBool::new(false),
+            is_seen_to: AtomicBool::new(false),
             is_outage_told: AtomicBool::new(false),
         }
     }
