@@ -31,6 +31,8 @@ struct Scene {
     files: FaultyFileSystem,
     clock: Arc<Mutex<Manual>>,
     shared: Arc<Shared>,
+    /// What the error hook was told.
+    told: Arc<Mutex<Vec<String>>>,
     /// The number of the last line.
     lines: u64,
 }
@@ -39,13 +41,16 @@ impl Scene {
     /// Opens the log; `None` if it can't be.
     fn open(dir: Dir, files: FaultyFileSystem) -> Option<Self> {
         let clock = Arc::new(Mutex::new(Manual { time: SystemTime::now(), instant: clock::instant() }));
-        let mut builder = WatchedFile::builder(dir.path("tasks.log")).on_error(|_| {});
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let to = Arc::clone(&told);
+        let hook = move |error: &Error| to.lock().expect("no test panics with it").push(error.to_string());
+        let mut builder = WatchedFile::builder(dir.path("tasks.log")).on_error(hook);
         builder.clock = Clock::Manual(Arc::clone(&clock));
         let (shared, is_watched) = builder.build_on(Box::new(files.clone())).ok()?;
         assert!(is_watched);
         shared.hints.is_told.store(true, Ordering::Relaxed);
         shared.tick();
-        Some(Scene { dir, files, clock, shared, lines: 0 })
+        Some(Scene { dir, files, clock, shared, told, lines: 0 })
     }
 
     fn healthy() -> Self {

@@ -261,6 +261,36 @@ fn what_is_rewritten_comes_first_and_once() {
 }
 
 #[test]
+fn lines_in_a_file_that_was_seen_under_another_name_are_not_at_risk() {
+    let mut scene = Scene::healthy();
+    scene.write(3);
+    scene.rename("1");
+    scene.hint();
+    scene.write(1);
+    fs::remove_file(scene.dir.path("1")).expect("it is there");
+    scene.pass(200);
+    assert_eq!((scene.stats().at_risk_lines, scene.stats().reopens), (1, 1));
+}
+
+#[test]
+fn a_failure_is_told_only_if_it_lasts() {
+    for (calls, told) in [(1, 0), (200, 1)] {
+        let mut scene = Scene::healthy();
+        scene.rename("1");
+        scene.dir.write("tasks.log", "");
+        // As between `create` of logrotate, which makes the file, and its giving it to its owner.
+        scene.files.fail_next(calls, Fault::Os(EACCES));
+        scene.hint();
+        scene.pass(1_000);
+        scene.files.heal();
+        scene.pass(300);
+        scene.write(1);
+        assert_eq!(scene.told.lock().expect("nobody panics with it").len(), told, "{calls} calls fail");
+        assert_eq!((scene.stats().reopens, scene.dir.lines("tasks.log").len()), (1, 1));
+    }
+}
+
+#[test]
 fn a_file_cut_short_is_noticed_however_it_grew_since() {
     for (before, between, after) in [(5, 0, 0), (5, 3, 0), (5, 3, 2), (1, 0, 1), (300, 200, 50)] {
         let mut scene = Scene::healthy();
