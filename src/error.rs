@@ -42,8 +42,14 @@ enum Kind {
     /// A file system call that failed.
     Io { what: &'static str, path: PathBuf, cause: io::Error },
     /// The same, where nobody knows the path.
-    #[cfg(feature = "rolling")]
+    #[cfg(any(feature = "queue", feature = "rolling"))]
     IoSomewhere { what: &'static str, cause: io::Error },
+    /// Something was not done in time.
+    #[cfg(feature = "queue")]
+    TimedOut { what: String },
+    /// Lines that were lost.
+    #[cfg(feature = "queue")]
+    Dropped { lines: u64, why: String },
 }
 
 impl Error {
@@ -57,9 +63,19 @@ impl Error {
     }
 
     /// `what` reads on as "could not `what`".
-    #[cfg(feature = "rolling")]
+    #[cfg(any(feature = "queue", feature = "rolling"))]
     pub(crate) fn io_somewhere(what: &'static str, cause: io::Error) -> Self {
         Error(Box::new(Kind::IoSomewhere { what, cause }))
+    }
+
+    #[cfg(feature = "queue")]
+    pub(crate) fn timed_out(what: impl Into<String>) -> Self {
+        Error(Box::new(Kind::TimedOut { what: what.into() }))
+    }
+
+    #[cfg(feature = "queue")]
+    pub(crate) fn dropped(lines: u64, why: impl Into<String>) -> Self {
+        Error(Box::new(Kind::Dropped { lines, why: why.into() }))
     }
 
     pub(crate) fn in_use(path: &Path, pid: Option<u32>) -> Self {
@@ -71,13 +87,21 @@ impl Error {
         matches!(*self.0, Kind::InUse { .. })
     }
 
+    /// Returns whether something was not done within the time that it was given.
+    pub fn is_timeout(&self) -> bool {
+        match &*self.0 {
+            #[cfg(feature = "queue")]
+            Kind::TimedOut { .. } => true,
+            Kind::Io { cause, .. } => cause.kind() == ErrorKind::TimedOut,
+            _ => false,
+        }
+    }
+
     /// Returns the path that the error is about, if it is about one.
     pub fn path(&self) -> Option<&Path> {
         match &*self.0 {
             Kind::Io { path, .. } | Kind::InUse { path, .. } => Some(path),
-            Kind::Invalid { .. } => None,
-            #[cfg(feature = "rolling")]
-            Kind::IoSomewhere { .. } => None,
+            _ => None,
         }
     }
 }
@@ -105,8 +129,12 @@ impl fmt::Display for Error {
                 )
             }
             Kind::Io { what, path, cause } => write!(f, "could not {what} {path:?}{}", advice(cause.kind())),
-            #[cfg(feature = "rolling")]
+            #[cfg(any(feature = "queue", feature = "rolling"))]
             Kind::IoSomewhere { what, cause } => write!(f, "could not {what}{}", advice(cause.kind())),
+            #[cfg(feature = "queue")]
+            Kind::TimedOut { what } => f.write_str(what),
+            #[cfg(feature = "queue")]
+            Kind::Dropped { lines, why } => write!(f, "{lines} lines dropped: {why}"),
         }
     }
 }
@@ -131,9 +159,9 @@ impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match &*self.0 {
             Kind::Io { cause, .. } => Some(cause),
-            #[cfg(feature = "rolling")]
+            #[cfg(any(feature = "queue", feature = "rolling"))]
             Kind::IoSomewhere { cause, .. } => Some(cause),
-            Kind::Invalid { .. } | Kind::InUse { .. } => None,
+            _ => None,
         }
     }
 }
@@ -142,10 +170,14 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &*error.0 {
             Kind::Io { cause, .. } => cause.kind(),
-            #[cfg(feature = "rolling")]
+            #[cfg(any(feature = "queue", feature = "rolling"))]
             Kind::IoSomewhere { cause, .. } => cause.kind(),
             Kind::Invalid { .. } => ErrorKind::InvalidInput,
             Kind::InUse { .. } => ErrorKind::ResourceBusy,
+            #[cfg(feature = "queue")]
+            Kind::TimedOut { .. } => ErrorKind::TimedOut,
+            #[cfg(feature = "queue")]
+            Kind::Dropped { .. } => ErrorKind::Other,
         };
         io::Error::new(kind, error)
     }
@@ -160,6 +192,9 @@ pub(crate) enum Trouble {
     Panic,
     /// A file could not be rotated.
     Rotation,
+    /// Lines had no room.
+    #[cfg(feature = "queue")]
+    Dropped,
     /// A path could not be followed.
     #[cfg(feature = "watch")]
     Follow,
@@ -181,7 +216,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// Tells stderr about trouble, one line for each kind every 10 s.
 pub(crate) fn report(trouble: Trouble, what: fmt::Arguments<'_>) {
     /// For each kind when it was told last: milliseconds of the process's own time, plus 1; 0 for never.
-    static TOLD: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
+    static TOLD: [AtomicU64; 9] = [const { AtomicU64::new(0) }; 9];
     let told = &TOLD[trouble as usize];
     let now = clock::uptime_millis() + 1;
     let last = told.load(Ordering::Relaxed);

@@ -7,6 +7,31 @@ thread_local! {
     // Without destructors, so they can be had even while the thread ends.
     static CUT: Cell<bool> = const { Cell::new(false) };
     static TAKEN: Cell<bool> = const { Cell::new(false) };
+    static EVENTS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// An event that a layer of this thread is making a line of, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct InEvent(());
+
+/// The layer: it makes a line of an event now. Its values may log.
+#[inline]
+pub(crate) fn begin_event() -> InEvent {
+    EVENTS.set(EVENTS.get() + 1);
+    InEvent(())
+}
+
+impl Drop for InEvent {
+    #[inline]
+    fn drop(&mut self) {
+        EVENTS.set(EVENTS.get() - 1);
+    }
+}
+
+/// A writer of this crate: whether the line at hand was logged while another line of this thread was being made.
+#[inline]
+pub(crate) fn is_nested() -> bool {
+    EVENTS.get() > 1
 }
 
 /// The layer: a line is about to be written, `cut` or whole. Returns what was offered before, by a line whose writer

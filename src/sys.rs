@@ -20,7 +20,7 @@ unsafe extern "C" {
     /// atexit(3), C11 7.22.4.2: the same everywhere.
     fn atexit(hook: extern "C" fn()) -> c_int;
 
-    /// pthread_atfork(3), POSIX.1-2017: only the handler for the child is given.
+    /// pthread_atfork(3), POSIX.1-2017.
     #[cfg(unix)]
     fn pthread_atfork(
         prepare: Option<extern "C" fn()>,
@@ -54,6 +54,33 @@ extern "C" fn in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed); // the child has one thread, which made it
 }
 
+/// What is called around each fork, in the parent: before and after.
+#[cfg(feature = "queue")]
+static AROUND_FORKS: OnceLock<(fn(), fn())> = OnceLock::new();
+
+/// Has `before` and `after` called around each fork, on the thread that forks, in the parent. Only the first call counts.
+#[cfg(feature = "queue")]
+pub(crate) fn around_forks(before: fn(), after: fn()) {
+    watch_forks();
+    if AROUND_FORKS.set((before, after)).is_err() {
+        return;
+    }
+    #[cfg(unix)]
+    {
+        extern "C" fn call_before() {
+            drop(AROUND_FORKS.get().map(|(before, _)| catch_unwind(before)));
+        }
+        extern "C" fn call_after() {
+            drop(AROUND_FORKS.get().map(|(_, after)| catch_unwind(after)));
+        }
+        // SAFETY: both are `extern "C"` functions without arguments that never unwind.
+        let refused = unsafe { pthread_atfork(Some(call_before), Some(call_after), None) };
+        if refused != 0 {
+            report(Trouble::ExitHook, format_args!("a child of this process won't have the sinks of queues"));
+        }
+    }
+}
+
 /// Returns a number that is another one in a child made by fork(2). Cheaper than getpid(2).
 #[inline]
 pub(crate) fn forks() -> u64 {
@@ -71,13 +98,16 @@ static EXIT_BEGAN: OnceLock<Instant> = OnceLock::new();
 pub(crate) enum AtExit {
     /// Those who write lines.
     Tasks,
+    /// Those who hand lines on.
+    #[cfg(feature = "queue")]
+    Queues,
     /// Those who see lines off.
     #[cfg(feature = "watch")]
     Writers,
 }
 
 /// What the exit hook calls, one after the other.
-static HOOKS: [OnceLock<fn()>; 2] = [const { OnceLock::new() }; 2];
+static HOOKS: [OnceLock<fn()>; 3] = [const { OnceLock::new() }; 3];
 
 /// Has `hook` called when the process ends by returning from `main` or by `process::exit`. Only the first hook of each
 /// turn counts.
@@ -107,7 +137,7 @@ extern "C" fn run_hooks() {
 
 /// Runs `spawn` with all signals blocked, so that the thread that it makes handles none: handlers of the program run on
 /// its own threads.
-#[cfg(all(unix, feature = "watch"))]
+#[cfg(all(unix, any(feature = "queue", feature = "watch")))]
 pub(crate) fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
@@ -126,7 +156,7 @@ pub(crate) fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
 }
 
 /// There are no signals to block.
-#[cfg(all(not(unix), feature = "watch"))]
+#[cfg(all(not(unix), any(feature = "queue", feature = "watch")))]
 pub(crate) fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
     spawn()
 }

@@ -28,6 +28,8 @@ mod handle;
 mod instance;
 mod lines;
 mod path;
+#[cfg(feature = "queue")]
+mod queue;
 #[cfg(feature = "rolling")]
 mod rolling;
 mod stats;
@@ -38,8 +40,10 @@ mod turns;
 #[cfg(feature = "watch")]
 mod watched;
 
-use std::fmt;
+use std::{fmt, io};
 
+#[cfg(feature = "queue")]
+pub use self::queue::{Announce, Drops, Overflow, QueueGuard, Report, SharedQueue, SharedQueueBuilder};
 #[cfg(feature = "rolling")]
 pub use self::rolling::Rolling;
 #[cfg(feature = "watch")]
@@ -52,8 +56,35 @@ pub use self::{
 };
 pub use crate::calendar::Every;
 
+/// What lines a writer is given: for those to which it makes a difference.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LineKind {
+    /// They come from a log call, not from a writer whose sink this is.
+    pub(crate) is_logged: bool,
+    /// Their log call is within another one of the same thread.
+    pub(crate) is_nested: bool,
+    /// They are not to wait: of level ERROR.
+    pub(crate) is_urgent: bool,
+    /// They are about a task: a transition, a separator.
+    pub(crate) is_reserved: bool,
+}
+
 /// Something that takes whole lines.
 pub(crate) trait TakeLines: fmt::Debug + Send + Sync {
     /// Takes one or more lines, each with its LF. What becomes of them is in the stats.
     fn take_lines(&self, lines: &[u8]);
+
+    /// The same, and what lines they are.
+    fn take_lines_of(&self, _kind: LineKind, lines: &[u8]) {
+        self.take_lines(lines);
+    }
+
+    /// Returns when everything taken was handed to the operating system: as a rule it was when it was taken.
+    ///
+    /// # Errors
+    ///
+    /// That took too long.
+    fn flush_lines(&self) -> io::Result<()> {
+        Ok(())
+    }
 }

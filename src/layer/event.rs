@@ -11,7 +11,7 @@ use tracing_subscriber::{
 
 use super::TaskLayer;
 use crate::{
-    current,
+    current, handoff,
     line::{Draft, NO_TASK, Status, Utf8},
     sink::{Sink, buffer},
     task::{Entry, Task, epoch, innermost_task, task_of},
@@ -88,6 +88,7 @@ where
         mut draft: Draft,
         entry: Option<&Entry>,
     ) {
+        let _in_event = handoff::begin_event();
         let options = &self.output.options;
         let has_target = options.target && draft.id() != NO_TASK.as_bytes();
         self.output.push_stamp(&mut draft);

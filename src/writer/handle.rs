@@ -2,7 +2,10 @@
 
 use std::{fmt, io, ops::Deref, sync::Arc};
 
-use super::TakeLines;
+use tracing::{Level, Metadata};
+
+use super::{LineKind, TakeLines};
+use crate::handoff;
 
 /// The beginning of a line whose LF is still to come.
 #[derive(Default)]
@@ -10,23 +13,23 @@ struct Gather(Vec<u8>);
 
 impl Gather {
     /// Passes on every line that `bytes` completes, and keeps the rest.
-    fn write(&mut self, bytes: &[u8], to: &dyn TakeLines) {
+    fn write(&mut self, bytes: &[u8], kind: LineKind, to: &dyn TakeLines) {
         let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         if self.0.is_empty() && whole > 0 {
-            to.take_lines(&bytes[..whole]);
+            to.take_lines_of(kind, &bytes[..whole]);
         } else if whole > 0 {
             self.0.extend_from_slice(&bytes[..whole]);
-            to.take_lines(&self.0);
+            to.take_lines_of(kind, &self.0);
             self.0.clear();
         }
         self.0.extend_from_slice(&bytes[whole..]);
     }
 
     /// Ends a line that never got its LF, and passes it on.
-    fn finish(&mut self, to: &dyn TakeLines) {
+    fn finish(&mut self, kind: LineKind, to: &dyn TakeLines) {
         if !self.0.is_empty() {
             self.0.push(b'\n');
-            to.take_lines(&self.0);
+            to.take_lines_of(kind, &self.0);
             self.0.clear();
         }
     }
@@ -53,9 +56,16 @@ impl<S: TakeLines> Handle<S> {
         Arc::get_mut(&mut self.shared)
     }
 
-    /// Returns a writer for one event.
-    pub(super) fn line_writer(&self) -> LineWriter<'_> {
-        LineWriter { to: &*self.shared, gather: Gather::default() }
+    /// Returns a writer for one event, or for a line about a span, if it is known for which.
+    #[inline]
+    pub(super) fn line_writer(&self, meta: Option<&Metadata<'_>>) -> LineWriter<'_> {
+        let kind = LineKind {
+            is_logged: true,
+            is_nested: handoff::is_nested(),
+            is_urgent: meta.is_some_and(|meta| *meta.level() == Level::ERROR),
+            is_reserved: meta.is_some_and(Metadata::is_span),
+        };
+        LineWriter { to: &*self.shared, kind, gather: Gather::default() }
     }
 }
 
@@ -69,18 +79,18 @@ impl<S: TakeLines> Deref for Handle<S> {
 
 impl<S: TakeLines> io::Write for Handle<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.gather.write(bytes, &*self.shared);
+        self.gather.write(bytes, LineKind::default(), &*self.shared);
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(()) // every whole line is with the operating system already
+        self.shared.flush_lines()
     }
 }
 
 impl<S: TakeLines> Drop for Handle<S> {
     fn drop(&mut self) {
-        self.gather.finish(&*self.shared);
+        self.gather.finish(LineKind::default(), &*self.shared);
     }
 }
 
@@ -102,23 +112,24 @@ impl<S: TakeLines> fmt::Debug for Handle<S> {
 /// completed when this is dropped.
 pub struct LineWriter<'a> {
     to: &'a dyn TakeLines,
+    kind: LineKind,
     gather: Gather,
 }
 
 impl io::Write for LineWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.gather.write(bytes, self.to);
+        self.gather.write(bytes, self.kind, self.to);
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(()) // every whole line is with the operating system already
+        self.to.flush_lines()
     }
 }
 
 impl Drop for LineWriter<'_> {
     fn drop(&mut self) {
-        self.gather.finish(self.to);
+        self.gather.finish(self.kind, self.to);
     }
 }
 
@@ -142,7 +153,11 @@ macro_rules! takes_lines {
             type Writer = $crate::writer::LineWriter<'a>;
 
             fn make_writer(&'a self) -> Self::Writer {
-                self.0.line_writer()
+                self.0.line_writer(None)
+            }
+
+            fn make_writer_for(&'a self, meta: &tracing::Metadata<'_>) -> Self::Writer {
+                self.0.line_writer(Some(meta))
             }
         }
 

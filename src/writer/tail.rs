@@ -13,7 +13,7 @@ use super::{Stats, lines};
 use crate::clock;
 
 /// What closes a fragment: CAN LF.
-const CLOSE_FRAGMENT: &[u8] = b"\x18\n";
+pub(super) const CLOSE_FRAGMENT: &[u8] = b"\x18\n";
 
 /// The end of a file, and the account of the writer behind it.
 #[derive(Debug, Default)]
@@ -167,7 +167,7 @@ fn own_line(text: fmt::Arguments<'_>) -> String {
 }
 
 /// Why lines are lost, in the words of the announcement.
-fn reason(error: &io::Error) -> String {
+pub(super) fn reason(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::StorageFull => "disk full".to_owned(),
         ErrorKind::QuotaExceeded => "disk quota exceeded".to_owned(),

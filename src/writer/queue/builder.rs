@@ -1,0 +1,99 @@
+//! What a queue can be told before it starts.
+
+use std::{io, sync::Arc, thread, time::Duration};
+
+use super::{
+    Announce, Overflow, QueueGuard, SharedQueue,
+    core::Mode,
+    inner::{Inner, Options},
+    outlet::Outlet,
+    registry, run,
+};
+use crate::{Error, notice::Notice, sys, writer::handle::Handle};
+
+/// Options of a [`SharedQueue`]; made by [`SharedQueue::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `spawn` is called"]
+pub struct SharedQueueBuilder {
+    options: Options,
+}
+
+impl SharedQueueBuilder {
+    pub(super) fn new() -> Self {
+        SharedQueueBuilder {
+            options: Options {
+                capacity: 8 * 1024 * 1024,
+                overflow: Overflow::default(),
+                stall_timeout: Duration::from_secs(5),
+                announce: Announce::default(),
+                notice: Notice::default(),
+            },
+        }
+    }
+
+    /// Sets how many bytes of lines may wait (default: 8 MiB).
+    ///
+    /// A single line that is larger passes alone, when the queue is empty. Lines about tasks (RUNNING and its like, retry
+    /// separators) have room for another 64 KiB when the queue is full.
+    pub fn capacity_bytes(mut self, bytes: usize) -> Self {
+        self.options.capacity = bytes;
+        self
+    }
+
+    /// Says what happens to a line when the queue is full (default: [`Overflow::Block`]).
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.options.overflow = overflow;
+        self
+    }
+
+    /// Sets how long the sink may take nothing before it counts as stalled (default: 5 s).
+    ///
+    /// From then on lines for which there is no room are dropped at once and counted, whatever
+    /// [`overflow`](Self::overflow) says, until the sink has taken something again: a stuck sink never hangs the program.
+    /// One call of the sink that takes longer than this is a stall too: it is given up to 64 KiB at a time.
+    pub fn stall_timeout(mut self, limit: Duration) -> Self {
+        self.options.stall_timeout = limit;
+        self
+    }
+
+    /// Says how the log itself tells of lines that were lost (default: [`Announce::Line`]).
+    pub fn announce(mut self, announce: Announce) -> Self {
+        self.options.announce = announce;
+        self
+    }
+
+    /// Has `hook` called with each error that nobody who logs can be told (default: one line on stderr for each kind of
+    /// trouble in 10 s).
+    ///
+    /// It is called on the thread that writes, as a rule, without any lock: it may log. Trouble that this makes in turn goes
+    /// to stderr.
+    pub fn on_error(mut self, hook: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.options.notice = Notice::hook(hook);
+        self
+    }
+
+    /// Starts the thread that writes what is logged to `sink`.
+    ///
+    /// The sink may be a file, a socket, a [writer of this crate](crate::writer). It is touched by one thread at a time. It
+    /// may fail, panic, be slow and log: see [`SharedQueue`].
+    ///
+    /// # Errors
+    ///
+    /// - [`capacity_bytes`](Self::capacity_bytes) is 0.
+    /// - No thread can be made.
+    pub fn spawn(self, sink: impl io::Write + Send + 'static) -> Result<(SharedQueue, QueueGuard), Error> {
+        if self.options.capacity == 0 {
+            return Err(Error::invalid("capacity_bytes is 0: no line would ever have room, give at least 1"));
+        }
+        sys::watch_forks();
+        let outlet = Box::new(Outlet::new(Box::new(sink)));
+        let queue = Arc::new(Inner::new(self.options, Mode::Threaded, Some(outlet)));
+        let for_thread = Arc::clone(&queue);
+        let builder = thread::Builder::new().name("tasklog-queue".to_owned());
+        let thread = sys::with_signals_blocked(|| builder.spawn(move || run::run(&for_thread)))
+            .map_err(|cause| Error::io_somewhere("start the thread of a queue", cause))?;
+        queue.thread.get_or_init(|| thread.thread().clone());
+        registry::register(&queue);
+        Ok((SharedQueue(Handle::new(super::Shared { queue: Arc::clone(&queue) })), QueueGuard::new(queue)))
+    }
+}

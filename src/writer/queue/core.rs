@@ -1,0 +1,241 @@
+//! What a queue counts and holds, under one short lock. Nothing in here waits, formats, or calls anybody.
+
+use std::mem;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use super::drops::{Cause, Drops};
+
+/// As many bytes as a batch has at most, of single lines that are larger apart: what goes into one system call.
+const LARGEST_BATCH: usize = 64 * 1024;
+const SMALLEST_BATCH: usize = 4 * 1024;
+
+/// Room for lines about tasks (RUNNING and its like, retry separators) beyond the capacity.
+pub(super) const RESERVED: usize = 64 * 1024;
+
+/// As many batches are made at the start at most, so that a log call makes none.
+const READY: usize = 256;
+
+/// The way of the batches: full ones to whoever has the sink, empty ones back.
+#[derive(Debug)]
+pub(super) struct Batches {
+    full: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
+    empty: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
+    /// The size of a batch.
+    size: usize,
+}
+
+impl Batches {
+    pub(super) fn new(capacity: usize) -> Self {
+        let size = (capacity / 4).clamp(SMALLEST_BATCH, LARGEST_BATCH);
+        // A batch is handed over when the next line doesn't fit, so two that follow each other are more than one in size.
+        let most = 2 * (capacity / size + RESERVED / size) + 4;
+        let batches = Batches { full: bounded(most), empty: bounded(most), size };
+        (0..most.min(READY)).for_each(|_| batches.give_back(Vec::with_capacity(size)));
+        batches
+    }
+
+    /// Returns an empty batch.
+    pub(super) fn empty(&self) -> Vec<u8> {
+        self.empty.1.try_recv().unwrap_or_else(|_| Vec::with_capacity(self.size))
+    }
+
+    /// Keeps a batch to be used again. One that a long line has made larger isn't kept.
+    pub(super) fn give_back(&self, mut batch: Vec<u8>) {
+        if batch.capacity() <= 2 * self.size {
+            batch.clear();
+            // When there are enough it is freed.
+            let _ = self.empty.0.try_send(batch);
+        }
+    }
+
+    /// Returns the oldest full batch.
+    pub(super) fn next(&self) -> Option<Vec<u8>> {
+        self.full.1.try_recv().ok()
+    }
+
+    /// Returns whether no full batch is there.
+    pub(super) fn is_empty(&self) -> bool {
+        self.full.1.is_empty()
+    }
+}
+
+/// What the writer's thread does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writer {
+    /// It works, or was woken: it will look again by itself.
+    Awake,
+    /// It waits for a moment whether more comes.
+    Lingers,
+    /// It sleeps until it is woken.
+    Sleeps,
+}
+
+/// Who writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// The writer's thread.
+    Threaded,
+    /// It still does, and ends when everything is written.
+    Closing,
+    /// There is no such thread (any more): whoever logs.
+    Direct,
+}
+
+/// The state of a queue.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) mode: Mode,
+    pub(super) writer: Writer,
+    /// The batch that lines are appended to.
+    open: Vec<u8>,
+    /// Bytes that were taken and not written yet.
+    queued: usize,
+    capacity: usize,
+    /// All bytes that were ever taken; of these, how many were written or lost; and of these, behind how many the sink was
+    /// flushed.
+    pub(super) position: u64,
+    pub(super) settled: u64,
+    pub(super) flushed: u64,
+    /// Somebody waits for the flush up to here.
+    pub(super) flush_to: u64,
+    /// Something shall not wait for more: a line of level ERROR.
+    pub(super) is_urgent: bool,
+    /// Threads that wait for room; of these, how many go before any other.
+    pub(super) waiting: usize,
+    pub(super) first: usize,
+    /// Rises whenever the sink has taken something, or something was given up.
+    pub(super) progress: u64,
+    /// Somebody has waited for progress in vain, and there was none since.
+    pub(super) is_stalled: bool,
+    /// Lines by what became of them, without the side buffer's before they are written.
+    pub(super) accepted: u64,
+    pub(super) written: u64,
+    pub(super) drops: Drops,
+    /// The position at the first loss that is not announced yet.
+    pub(super) gap: Option<u64>,
+    pub(super) cut: u64,
+    pub(super) bytes: u64,
+    pub(super) errors: u64,
+}
+
+impl Core {
+    pub(super) fn new(mode: Mode, capacity: usize, open: Vec<u8>) -> Self {
+        Core {
+            mode,
+            writer: Writer::Awake,
+            open,
+            queued: 0,
+            capacity,
+            position: 0,
+            settled: 0,
+            flushed: 0,
+            flush_to: 0,
+            is_urgent: false,
+            waiting: 0,
+            first: 0,
+            progress: 0,
+            is_stalled: false,
+            accepted: 0,
+            written: 0,
+            drops: Drops::default(),
+            gap: None,
+            cut: 0,
+            bytes: 0,
+            errors: 0,
+        }
+    }
+
+    /// Returns whether there is room for so many bytes. A line larger than the whole queue passes alone.
+    pub(super) fn has_room(&self, bytes: usize, is_reserved: bool) -> bool {
+        let room = self.capacity + if is_reserved { RESERVED } else { 0 };
+        self.queued == 0 || self.queued.saturating_add(bytes) <= room
+    }
+
+    /// Returns whether such a line needs the queue to be nearly empty: it would never find room beside others.
+    pub(super) fn is_large(&self, bytes: usize) -> bool {
+        bytes > self.capacity / 2
+    }
+
+    /// Takes lines, for which there is room.
+    pub(super) fn append(&mut self, lines: &[u8], batches: &Batches) {
+        if !self.open.is_empty() && self.open.len() + lines.len() > batches.size {
+            self.hand_over(batches);
+        }
+        self.open.extend_from_slice(lines);
+        self.queued += lines.len();
+        self.position += lines.len() as u64;
+    }
+
+    fn hand_over(&mut self, batches: &Batches) {
+        let full = mem::replace(&mut self.open, batches.empty());
+        if let Err(TrySendError::Full(full) | TrySendError::Disconnected(full)) =
+            batches.full.0.try_send(full)
+        {
+            // There are more than expected: this one grows instead.
+            batches.give_back(mem::replace(&mut self.open, full));
+        }
+    }
+
+    /// Takes out the open batch, if there is anything in it. Only after all full ones.
+    pub(super) fn take_open(&mut self, batches: &Batches) -> Option<Vec<u8>> {
+        self.is_urgent = false;
+        (!self.open.is_empty()).then(|| mem::replace(&mut self.open, batches.empty()))
+    }
+
+    /// Returns whether there is anything in the open batch.
+    pub(super) fn has_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Returns whether what is there shall be written now, without waiting for more.
+    pub(super) fn is_pressing(&self) -> bool {
+        self.is_urgent
+            || self.queued >= self.capacity / 2
+            || self.waiting > 0
+            || self.flush_to > self.flushed
+            || self.mode != Mode::Threaded
+    }
+
+    /// Returns whether somebody waits for a flush, and all that it is about was handed to the sink.
+    pub(super) fn is_flush_due(&self) -> bool {
+        self.flush_to > self.flushed && self.settled >= self.flush_to
+    }
+
+    /// Returns whether the writer's thread is to be woken because of what was just done, and notes that it is.
+    pub(super) fn wakes_writer(&mut self) -> bool {
+        let wakes = match self.writer {
+            Writer::Awake => false,
+            Writer::Lingers => self.is_pressing(),
+            Writer::Sleeps => true,
+        };
+        if wakes {
+            self.writer = Writer::Awake;
+        }
+        wakes
+    }
+
+    /// Counts what became of bytes of the queue.
+    pub(super) fn settle(&mut self, bytes: usize) {
+        self.queued -= bytes;
+        self.settled += bytes as u64;
+        self.moved();
+    }
+
+    /// Notes that the sink has moved.
+    pub(super) fn moved(&mut self) {
+        self.progress += 1;
+        self.is_stalled = false;
+    }
+
+    /// Counts lines that had no room.
+    pub(super) fn drop_lines(&mut self, cause: Cause, lines: u64) {
+        self.drops.count(cause, lines);
+        self.gap.get_or_insert(self.position);
+    }
+
+    /// Returns whether everything is written.
+    pub(super) fn is_settled(&self) -> bool {
+        self.queued == 0
+    }
+}

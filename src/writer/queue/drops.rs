@@ -1,0 +1,114 @@
+//! Lines that are lost: why, how many, and how the log says so.
+
+use std::fmt::Write as _;
+
+use crate::clock;
+
+/// How the log says that lines were lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Announce {
+    /// By a line like those of [`TaskLayer`](crate::TaskLayer), the default:
+    /// `[-] [tracing_tasklog] 2026-01-01T12:00:00 152 lines dropped reason="queue full"`.
+    #[default]
+    Line,
+    /// By a line as the JSON format of `tracing_subscriber::fmt` has them.
+    Json,
+    /// Not at all. They are counted, and the error hook or stderr is told.
+    Off,
+}
+
+/// Lines that a queue has lost, by what was the cause: [`SharedQueue::drops`](super::SharedQueue::drops).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drops {
+    /// There was no room for them: [`Overflow`](super::Overflow).
+    pub queue_full: u64,
+    /// There was no room for them, and the sink had taken nothing for
+    /// [`stall_timeout`](super::SharedQueueBuilder::stall_timeout).
+    pub queue_stalled: u64,
+    /// The sink has failed, or panicked, and nothing suggests that this will heal.
+    pub sink_failed: u64,
+    /// They were logged where nobody may wait (on the writer's thread, in a log call inside of another), and there was no
+    /// room for them there; or the writing of such lines has caused them.
+    pub nested: u64,
+}
+
+/// Why a line is lost, but for those that are `nested`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    Full,
+    Stalled,
+}
+
+impl Drops {
+    pub(super) fn count(&mut self, cause: Cause, lines: u64) {
+        *match cause {
+            Cause::Full => &mut self.queue_full,
+            Cause::Stalled => &mut self.queue_stalled,
+        } += lines;
+    }
+
+    /// Returns the number of all.
+    pub(super) fn total(&self) -> u64 {
+        self.queue_full + self.queue_stalled + self.sink_failed + self.nested
+    }
+
+    /// Returns what has come since `before`.
+    pub(super) fn since(&self, before: &Drops) -> Drops {
+        Drops {
+            queue_full: self.queue_full - before.queue_full,
+            queue_stalled: self.queue_stalled - before.queue_stalled,
+            sink_failed: self.sink_failed - before.sink_failed,
+            nested: self.nested - before.nested,
+        }
+    }
+
+    /// The number and the reason, for each cause that there is. `sink` is what the sink has said.
+    pub(super) fn reasons<'a>(&self, sink: &'a str) -> impl Iterator<Item = (u64, &'a str)> {
+        [
+            (self.queue_full, "queue full"),
+            (self.queue_stalled, "queue stalled"),
+            (self.sink_failed, sink),
+            (self.nested, "logged by the writing"),
+        ]
+        .into_iter()
+        .filter(|(lines, _)| *lines > 0)
+    }
+}
+
+impl Announce {
+    /// Appends what the log says of these losses.
+    pub(super) fn push(self, drops: &Drops, sink: &str, out: &mut Vec<u8>) {
+        let mut text = String::new();
+        for (lines, reason) in drops.reasons(sink) {
+            let now = clock::stamp_now();
+            // A String takes everything: the result can't be an error.
+            let _ = match self {
+                Announce::Off => Ok(()),
+                Announce::Line => {
+                    writeln!(text, "[-] [tracing_tasklog] {now} {lines} lines dropped reason={reason:?}")
+                }
+                Announce::Json => writeln!(
+                    text,
+                    r#"{{"timestamp":"{now}Z","level":"WARN","fields":{{"message":"{lines} lines dropped","lines":{lines},"reason":"{}"}},"target":"tracing_tasklog"}}"#,
+                    in_json(reason)
+                ),
+            };
+        }
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// A text as it may stand between quotes in JSON (RFC 8259, 7).
+fn in_json(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        let _ = match char {
+            '"' | '\\' => write!(escaped, "\\{char}"),
+            char if char.is_control() => write!(escaped, "\\u{:04x}", u32::from(char)),
+            char => write!(escaped, "{char}"),
+        };
+    }
+    escaped
+}

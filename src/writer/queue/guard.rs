@@ -1,0 +1,136 @@
+//! What ends a queue, and says what became of its lines.
+
+use std::{panic, sync::Arc, time::Duration};
+
+use super::inner::{Inner, Limit};
+use crate::{
+    Error,
+    error::{Trouble, report},
+};
+
+/// How long a panic waits for what was logged before it.
+const PANIC_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Ends a [`SharedQueue`](super::SharedQueue) when it is dropped.
+///
+/// Bind it to a name in `main`: `let (queue, _guard) = …`. Dropped there, it has everything written that was logged, as long as
+/// the sink takes something at least once in every [`stall_timeout`](super::SharedQueueBuilder::stall_timeout) (what is left then is
+/// told on stderr, and still tried until the process is gone), and ends the thread. What is logged afterwards is written on the
+/// thread that logs, before the log call returns.
+///
+/// Dropped too early, by `let (queue, _) = …` say, or forgotten, it costs no line: the queue then writes directly, or is
+/// flushed when the process ends (by returning from `main` or by `std::process::exit`).
+///
+/// Dropped on the queue's own thread, by the sink or an error hook, it waits for nothing.
+#[must_use = "dropping the guard ends the thread that writes: bind it to a name"]
+#[derive(Debug)]
+pub struct QueueGuard {
+    queue: Arc<Inner>,
+    is_shut_down: bool,
+}
+
+/// What became of the lines of a queue, when it was [shut down](QueueGuard::shutdown).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Lines that the sink has taken since the queue was made.
+    pub written: u64,
+    /// Lines that were lost since then.
+    pub dropped: u64,
+    /// Lines that the sink has not taken yet.
+    pub pending: u64,
+}
+
+impl QueueGuard {
+    pub(super) fn new(queue: Arc<Inner>) -> Self {
+        QueueGuard { queue, is_shut_down: false }
+    }
+
+    /// Returns when every line that was logged before the call has been handed to the operating system: the sink has taken it,
+    /// and was flushed.
+    ///
+    /// # Errors
+    ///
+    /// That took longer than `limit` ([`Error::is_timeout`]), or would have: the call was made on the queue's own thread, by
+    /// the sink or an error hook. The lines stay in the queue.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tracing_tasklog::writer::SharedQueue;
+    ///
+    /// let (queue, guard) = SharedQueue::builder().spawn(std::io::sink())?;
+    /// guard.flush(Duration::from_secs(1))?;
+    /// # drop(queue);
+    /// # Ok::<(), tracing_tasklog::Error>(())
+    /// ```
+    pub fn flush(&self, limit: Duration) -> Result<(), Error> {
+        let queue = self.queue.here();
+        if queue.flush(Limit::Time(limit)) { Ok(()) } else { Err(not_flushed(queue, limit)) }
+    }
+
+    /// Ends the queue as dropping the guard does, but within `limit`, and says what became of its lines.
+    ///
+    /// What is `pending` is still tried until the process is gone.
+    ///
+    /// ```
+    /// use std::{io::Write, time::Duration};
+    /// use tracing_tasklog::writer::SharedQueue;
+    ///
+    /// let (mut queue, guard) = SharedQueue::builder().spawn(std::io::sink())?;
+    /// queue.write_all(b"one\ntwo\n")?;
+    /// let report = guard.shutdown(Duration::from_secs(1));
+    /// assert_eq!((report.written, report.dropped, report.pending), (2, 0, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn shutdown(mut self, limit: Duration) -> Report {
+        self.is_shut_down = true;
+        let queue = self.queue.here();
+        queue.end(Limit::Time(limit));
+        let stats = queue.stats();
+        Report { written: stats.written_lines, dropped: stats.dropped_lines, pending: stats.queued_lines }
+    }
+
+    /// Has a panic, on whatever thread, write what was logged before it, 5 s long at most, and then call the panic hook that
+    /// was there before.
+    ///
+    /// A program that is built with `panic = "abort"` loses what is in the queue otherwise, at most its capacity. A hook
+    /// that the program sets later replaces this one. A panic on the queue's own thread, in the sink say, waits for nothing.
+    ///
+    /// # Panics
+    ///
+    /// The thread is panicking ([`std::panic::set_hook`]).
+    pub fn flush_on_panic(&self) {
+        let queue = Arc::downgrade(&self.queue);
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if let Some(queue) = queue.upgrade() {
+                queue.here().flush(Limit::Time(PANIC_PATIENCE));
+            }
+            before(info);
+        }));
+    }
+}
+
+pub(super) fn not_flushed(queue: &Inner, limit: Duration) -> Error {
+    let lines = queue.stats().queued_lines;
+    Error::timed_out(format!("could not flush the queue within {limit:?}: {lines} lines wait for the sink"))
+}
+
+impl Drop for QueueGuard {
+    fn drop(&mut self) {
+        if !self.is_shut_down {
+            end(&self.queue);
+        }
+    }
+}
+
+/// Ends a queue, as long as its sink takes something from time to time.
+pub(super) fn end(queue: &Inner) {
+    let queue = queue.here();
+    if !queue.end(Limit::Progress) {
+        let lines = queue.stats().queued_lines;
+        if lines > 0 {
+            report(Trouble::Dropped, format_args!("{lines} lines are still in the queue, its sink takes nothing"));
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! What the clones of a queue, its guard and its writer's thread share; and the way of a line into it.
+
+use std::{
+    fmt,
+    sync::{
+        Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::Thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Overflow,
+    core::{Batches, Core, Mode},
+    drops::{Announce, Cause, Drops},
+    duty::{self, Duty, OnDuty},
+    outlet::Outlet,
+    registry::Parked,
+    side::Side,
+    slot::Slot,
+};
+use crate::{
+    error::Trouble,
+    notice::Notice,
+    sys,
+    writer::{LineKind, Stats, lines},
+};
+
+/// How long somebody waits at a time. Longer, and a process that was stopped (SIGSTOP) would take that for a stall.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Who has waited so long goes before those who come later.
+const FIRST_AFTER: Duration = Duration::from_millis(100);
+
+/// What can be told to a queue before it starts.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    pub(super) capacity: usize,
+    pub(super) overflow: Overflow,
+    pub(super) stall_timeout: Duration,
+    pub(super) announce: Announce,
+    pub(super) notice: Notice,
+}
+
+/// A queue.
+pub(super) struct Inner {
+    pub(super) options: Options,
+    core: Mutex<Core>,
+    /// There is room, or somebody else is the first.
+    room: Condvar,
+    /// Something was written, or the writer's thread has ended.
+    moved: Condvar,
+    pub(super) batches: Batches,
+    pub(super) side: Side,
+    /// A copy of the core's position, for those who can't have its lock.
+    position: AtomicU64,
+    pub(super) slot: Slot,
+    /// The writer's thread.
+    pub(super) thread: OnceLock<Thread>,
+    /// How often this process was forked when this was made, and the queue of its children.
+    pub(super) forks: u64,
+    pub(super) child: OnceLock<Box<Inner>>,
+    pub(super) parked: Parked,
+}
+
+/// The core, locked.
+pub(super) struct Locked<'a> {
+    core: Option<MutexGuard<'a, Core>>,
+    of: &'a Mutex<Core>,
+    _duty: OnDuty, // ends after the lock
+}
+
+impl std::ops::Deref for Locked<'_> {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        self.core.as_ref().expect("it is there but for a moment in `wait`; this is a bug in tracing-tasklog")
+    }
+}
+
+impl std::ops::DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Core {
+        self.core.as_mut().expect("it is there but for a moment in `wait`; this is a bug in tracing-tasklog")
+    }
+}
+
+impl Locked<'_> {
+    /// Waits until it is told, for a slice of time at most.
+    fn wait(&mut self, condition: &Condvar, limit: Duration) {
+        if let Some(core) = self.core.take() {
+            let waited = condition.wait_timeout(core, limit.min(SLICE));
+            self.core = Some(waited.unwrap_or_else(PoisonError::into_inner).0);
+        }
+    }
+
+    /// Releases the lock while `f` runs.
+    fn without(&mut self, f: impl FnOnce()) {
+        self.core = None;
+        f();
+        self.core = Some(self.of.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Inner {
+    pub(super) fn new(options: Options, mode: Mode, outlet: Option<Box<Outlet>>) -> Self {
+        let batches = Batches::new(options.capacity);
+        let core = Core::new(mode, options.capacity, batches.empty());
+        Inner {
+            options,
+            core: Mutex::new(core),
+            room: Condvar::new(),
+            moved: Condvar::new(),
+            batches,
+            side: Side::new(),
+            position: AtomicU64::new(0),
+            slot: Slot::new(outlet),
+            thread: OnceLock::new(),
+            forks: sys::forks(),
+            child: OnceLock::new(),
+            parked: Parked::new(),
+        }
+    }
+
+    /// What tells this queue from others.
+    pub(super) fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Locks the core. Nobody holds it for long.
+    pub(super) fn lock(&self) -> Locked<'_> {
+        let duty = duty::enter(Duty::Locks, self.id());
+        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        Locked { core: Some(core), of: &self.core, _duty: duty }
+    }
+
+    /// Takes lines: the whole way of a log call.
+    pub(super) fn take(&self, lines: &[u8], kind: LineKind, was_cut: bool) {
+        let count = lines::count(lines);
+        if self.must_go_aside(kind) {
+            return self.take_aside(lines, count, was_cut);
+        }
+        let mut core = self.lock();
+        core.accepted += count;
+        core.cut += u64::from(was_cut);
+        let is_crowded = core.first > 0 || !core.has_room(lines.len(), kind.is_reserved);
+        if is_crowded {
+            if kind.is_nested {
+                core.accepted -= count; // the side buffer counts it
+                core.cut -= u64::from(was_cut);
+                drop(core);
+                return self.take_aside(lines, count, was_cut);
+            }
+            if let Err(cause) = self.wait_for_room(&mut core, lines.len(), kind) {
+                return self.refuse(core, cause, count);
+            }
+        }
+        core.append(lines, &self.batches);
+        let position = core.position;
+        self.position.store(position, Ordering::Relaxed); // for this thread's own handlers and nested calls
+        core.is_urgent |= kind.is_urgent;
+        let (wakes, mode) = (core.wakes_writer(), core.mode);
+        drop(core);
+        if wakes {
+            self.wake();
+        }
+        if mode == Mode::Direct || sys::is_exiting() {
+            self.see_off(position);
+        }
+    }
+
+    /// Returns whether these lines can't even have the lock.
+    fn must_go_aside(&self, kind: LineKind) -> bool {
+        if kind.is_logged { duty::current() != Duty::None } else { duty::is_busy_with(self.id()) }
+    }
+
+    /// Takes lines where nobody may wait.
+    fn take_aside(&self, lines: &[u8], count: u64, was_cut: bool) {
+        if duty::current() == Duty::WritesEcho {
+            self.side.lose(count, was_cut);
+        } else {
+            self.side.push(self.position.load(Ordering::Relaxed), lines, count, was_cut);
+        }
+        if !duty::has_a_sink() {
+            self.wake(); // whether it sleeps can't be asked
+        }
+    }
+
+    /// Counts lines for which no room was found.
+    #[cold]
+    fn refuse(&self, mut core: Locked<'_>, cause: Cause, count: u64) {
+        core.drop_lines(cause, count);
+        let (wakes, total) = (core.wakes_writer(), core.drops.total());
+        drop(core);
+        if wakes {
+            self.wake();
+        }
+        if cause == Cause::Stalled {
+            // The one who writes may never come to say so.
+            let error = crate::Error::dropped(total, "the sink takes nothing");
+            self.options.notice.tell(Trouble::Dropped, &error);
+        }
+    }
+
+    /// Waits for room as long as the options have it.
+    #[cold]
+    fn wait_for_room(&self, core: &mut Locked<'_>, bytes: usize, kind: LineKind) -> Result<(), Cause> {
+        let began = Instant::now();
+        let limit = match self.options.overflow {
+            Overflow::DropNewest => return Err(Cause::Full),
+            Overflow::BlockFor(limit) => limit,
+            Overflow::Block => Duration::MAX,
+        };
+        let mut patience = Patience::new(core, self.options.stall_timeout);
+        let mut is_first = false;
+        core.waiting += 1;
+        let result = loop {
+            if !is_first && (core.is_large(bytes) || began.elapsed() >= FIRST_AFTER) {
+                is_first = true;
+                core.first += 1;
+            }
+            if core.has_room(bytes, kind.is_reserved) && (is_first || core.first == 0) {
+                break Ok(());
+            }
+            if core.is_stalled {
+                break Err(Cause::Stalled);
+            }
+            let left = limit.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                break Err(Cause::Full);
+            }
+            if core.mode == Mode::Direct {
+                let position = core.position;
+                core.without(|| self.see_off(position));
+                continue;
+            }
+            if core.wakes_writer() {
+                self.wake();
+            }
+            core.wait(&self.room, left);
+            patience.look(core);
+        };
+        core.waiting -= 1;
+        if is_first {
+            core.first -= 1;
+            self.room.notify_all();
+        }
+        result
+    }
+
+    /// Wakes the writer's thread.
+    pub(super) fn wake(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    /// Tells those who wait that something has moved.
+    pub(super) fn tell_of_progress(&self, core: Locked<'_>) {
+        let waiting = core.waiting > 0;
+        drop(core);
+        if waiting {
+            self.room.notify_all();
+        }
+        self.moved.notify_all();
+    }
+
+    /// Waits until `is_over`, but not longer than `limit` says. Returns whether it is.
+    pub(super) fn wait_until(&self, limit: Limit, is_over: impl Fn(&Core) -> bool) -> bool {
+        let began = Instant::now();
+        let mut core = self.lock();
+        let mut patience = Patience::new(&core, self.options.stall_timeout);
+        loop {
+            if is_over(&core) {
+                return true;
+            }
+            if core.wakes_writer() {
+                self.wake();
+            }
+            let left = match limit {
+                Limit::Time(limit) => limit.saturating_sub(began.elapsed()),
+                Limit::Progress if core.is_stalled => Duration::ZERO,
+                Limit::Progress => SLICE,
+            };
+            if left.is_zero() {
+                return false;
+            }
+            core.wait(&self.moved, left);
+            if matches!(limit, Limit::Progress) {
+                patience.look(&mut core);
+            }
+        }
+    }
+
+    /// Returns the counters as they are now.
+    pub(super) fn stats(&self) -> Stats {
+        let core = self.lock();
+        let accepted = core.accepted + self.side.accepted();
+        let dropped = core.drops.total() + self.side.lost();
+        Stats {
+            accepted_lines: accepted,
+            written_lines: core.written,
+            dropped_lines: dropped,
+            queued_lines: accepted.saturating_sub(core.written + dropped),
+            bytes: core.bytes,
+            errors: core.errors,
+            cut_lines: core.cut + self.side.cut(),
+            ..Stats::default()
+        }
+    }
+
+    /// Returns what was lost, by what was the cause.
+    pub(super) fn drops(&self) -> Drops {
+        let core = self.lock();
+        Drops { nested: self.side.lost(), ..core.drops }
+    }
+}
+
+/// How long somebody waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Limit {
+    /// So long.
+    Time(Duration),
+    /// As long as the sink takes something from time to time.
+    Progress,
+}
+
+/// Somebody's patience with a sink that takes nothing: it counts the time that was really waited, in slices, so that nobody
+/// loses it while the whole process is stopped.
+#[derive(Debug)]
+struct Patience {
+    limit: Duration,
+    seen: u64,
+    since: Instant,
+    waited: Duration,
+}
+
+impl Patience {
+    fn new(core: &Core, limit: Duration) -> Self {
+        Patience { limit, seen: core.progress, since: Instant::now(), waited: Duration::ZERO }
+    }
+
+    /// Looks after a slice of waiting. Says so if the sink has stalled.
+    fn look(&mut self, core: &mut Core) {
+        let now = Instant::now();
+        let slice = now.saturating_duration_since(self.since).min(2 * SLICE);
+        self.since = now;
+        if self.seen == core.progress {
+            self.waited += slice;
+            core.is_stalled |= self.waited >= self.limit;
+        } else {
+            (self.seen, self.waited) = (core.progress, Duration::ZERO);
+        }
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedQueue").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,149 @@
+//! The queues of this process, for what concerns them all: its end, and forks.
+//!
+//! The child of a fork has the parent's memory as it was at that moment: locks that other threads held are held for ever,
+//! and the writer's thread isn't there. So it touches nothing of the parent's queue. It has one of its own, without a
+//! thread, and with the same sink, which the forking thread has taken out of the parent's for the moment of the fork: so no
+//! other thread was in the middle of a call of it. Lines that were on their way are the parent's to write.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::{
+    core::Mode,
+    duty::{self, Duty},
+    inner::{Inner, Limit},
+    outlet::Outlet,
+};
+use crate::{
+    Error,
+    error::{Trouble, report},
+    sys,
+};
+
+/// How long a fork waits for the sink of a queue; and for the list of the queues, which could be locked for ever in a child of
+/// the child.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+static QUEUES: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+
+/// Makes a queue known.
+pub(super) fn register(queue: &Arc<Inner>) {
+    sys::at_exit(sys::AtExit::Queues, flush_at_exit);
+    sys::around_forks(before_fork, after_fork_in_parent);
+    let Some(mut queues) = lock() else { return };
+    queues.retain(|queue| queue.strong_count() > 0);
+    queues.push(Arc::downgrade(queue));
+}
+
+fn lock() -> Option<MutexGuard<'static, Vec<Weak<Inner>>>> {
+    if sys::forks() > 0 {
+        return sys::lock_within(&QUEUES, PATIENCE);
+    }
+    Some(QUEUES.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Returns the queues that are in use. They are dropped without the lock, wherever that is.
+fn queues() -> Vec<Arc<Inner>> {
+    let queues = lock();
+    queues.map(|queues| queues.iter().filter_map(Weak::upgrade).collect()).unwrap_or_default()
+}
+
+/// Has what was logged written before the process ends, as long as the sinks take it.
+fn flush_at_exit() {
+    if duty::current() != Duty::None {
+        return; // a sink, or a signal handler, has ended the process: this thread would wait for itself
+    }
+    let queues = queues();
+    let own = || queues.iter().filter_map(|queue| queue.here_if_any());
+    own().for_each(Inner::hurry);
+    for queue in own() {
+        if !queue.flush(Limit::Progress) {
+            let pending = queue.stats().queued_lines;
+            report(Trouble::Dropped, format_args!("{pending} lines are lost, their sink takes nothing"));
+        }
+    }
+}
+
+/// The place of the sink during a fork.
+#[derive(Debug)]
+pub(super) struct Parked(Sender<Box<Outlet>>, Receiver<Box<Outlet>>);
+
+impl Parked {
+    pub(super) fn new() -> Self {
+        let (sender, receiver) = bounded(1);
+        Parked(sender, receiver)
+    }
+}
+
+fn before_fork() {
+    if duty::current() != Duty::None {
+        return; // it has the sink itself, or may wait for itself
+    }
+    for queue in queues() {
+        let queue = queue.here();
+        let _duty = duty::enter(Duty::Locks, queue.id());
+        let Some(mut outlet) = queue.slot.take_as_guest(PATIENCE) else { continue };
+        outlet.clean(queue); // what it keeps would be written twice
+        if let Err(outlet) = queue.parked.0.try_send(outlet)
+        {
+            queue.slot.put_back(outlet.into_inner()); // another thread forks at the same moment
+        }
+    }
+}
+
+fn after_fork_in_parent() {
+    if duty::current() != Duty::None {
+        return;
+    }
+    for queue in queues() {
+        let queue = queue.here();
+        let _duty = duty::enter(Duty::Locks, queue.id());
+        if let Ok(outlet) = queue.parked.1.try_recv() {
+            queue.slot.put_back(outlet);
+        }
+    }
+}
+
+impl Inner {
+    /// Returns the queue of this process: itself, but in a child made by fork(2).
+    #[inline]
+    pub(super) fn here(&self) -> &Inner {
+        if self.forks == sys::forks() { self } else { self.in_child() }
+    }
+
+    #[cold]
+    fn in_child(&self) -> &Inner {
+        self.child.get_or_init(|| Box::new(self.child())).here()
+    }
+
+    /// Returns the queue of this process, if anything was logged to it.
+    fn here_if_any(&self) -> Option<&Inner> {
+        if self.forks == sys::forks() { Some(self) } else { self.child.get()?.here_if_any() }
+    }
+
+    /// The queue of a child: whoever logs writes.
+    fn child(&self) -> Inner {
+        let sink = self.parked.1.try_recv().ok().map(|outlet| Box::new(outlet.in_child()));
+        if sink.is_none() {
+            let error = Error::dropped(0, "the sink of the queue was in use when this process was forked");
+            self.options.notice.tell(Trouble::Dropped, &error);
+        }
+        Inner::new(self.options.clone(), Mode::Direct, sink)
+    }
+
+    /// Has the writer's thread begin with what there is.
+    fn hurry(&self) {
+        let mut core = self.lock();
+        core.flush_to = core.position;
+        let wakes = core.wakes_writer();
+        drop(core);
+        if wakes {
+            self.wake();
+        }
+    }
+}
+

@@ -1,0 +1,121 @@
+//! The side buffer: lines that are logged where nobody may wait, and no lock can be had.
+//!
+//! They come from the writer's thread (a sink, an error hook, a panic hook that logs), and from log calls inside of log
+//! calls (a signal handler, a `Display`). So nothing in here waits, or takes a lock: it is a channel with room for a number of
+//! lines, and a count of the bytes in it.
+//!
+//! Each line bears the position that the queue had when it was logged: so it is written behind all that its thread had
+//! logged before, and in front of all that comes later.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+/// How many lines and bytes there is room for.
+const LINES: usize = 1024;
+const BYTES: usize = 256 * 1024;
+
+/// A line, or several that were logged in one call.
+#[derive(Debug)]
+pub(super) struct SideLine {
+    /// How many bytes the queue had taken before.
+    pub(super) position: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Room for so many bytes.
+#[derive(Debug)]
+struct Room {
+    taken: AtomicUsize,
+}
+
+impl Room {
+    /// Takes room, if there is enough.
+    fn take(&self, bytes: usize) -> bool {
+        // Relaxed: it is a number and nothing else. The lines themselves go through the channel.
+        let enough = |taken: usize| Some(taken + bytes).filter(|&taken| taken <= BYTES);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enough).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.taken.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The side buffer of a queue.
+#[derive(Debug)]
+pub(super) struct Side {
+    lines: (Sender<SideLine>, Receiver<SideLine>),
+    room: Room,
+    /// Lines that were handed over, those that had no room included. Counted before they are there to be taken.
+    accepted: AtomicU64,
+    /// Lines that had no room, or that the writing of such lines has caused.
+    lost: AtomicU64,
+    cut: AtomicU64,
+}
+
+impl Side {
+    pub(super) fn new() -> Self {
+        Side {
+            lines: bounded(LINES),
+            room: Room { taken: AtomicUsize::new(0) },
+            accepted: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            cut: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes lines, `count` in number, if there is room.
+    pub(super) fn push(&self, position: u64, lines: &[u8], count: u64, was_cut: bool) {
+        self.accept(count, was_cut);
+        if !self.room.take(lines.len()) {
+            self.lost.fetch_add(count, Ordering::Relaxed);
+        } else if self.lines.0.try_send(SideLine { position, bytes: lines.to_vec() }).is_err() {
+            self.room.give_back(lines.len());
+            self.lost.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts lines that are lost, because the writing of such lines has caused them.
+    pub(super) fn lose(&self, count: u64, was_cut: bool) {
+        self.accept(count, was_cut);
+        self.lost.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn accept(&self, count: u64, was_cut: bool) {
+        self.accepted.fetch_add(count, Ordering::Relaxed); // statistics only, all of them
+        self.cut.fetch_add(u64::from(was_cut), Ordering::Relaxed);
+    }
+
+    /// Takes the oldest line out. It counts as room until [`done`](Self::done).
+    pub(super) fn pop(&self) -> Option<SideLine> {
+        self.lines.1.try_recv().ok()
+    }
+
+    /// A line that was taken out is gone.
+    pub(super) fn done(&self, bytes: usize) {
+        self.room.give_back(bytes);
+    }
+
+    /// Returns whether there is nothing to take out.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.1.is_empty()
+    }
+
+    /// Returns whether every line that had room is gone.
+    pub(super) fn is_clear(&self) -> bool {
+        self.room.taken.load(Ordering::Relaxed) == 0
+    }
+
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn cut(&self) -> u64 {
+        self.cut.load(Ordering::Relaxed)
+    }
+}

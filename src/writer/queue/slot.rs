@@ -1,0 +1,74 @@
+//! Where the sink is while nobody uses it.
+
+use std::{
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::outlet::Outlet;
+
+/// Where the sink is while nobody uses it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    state: Mutex<SlotState>,
+    back: Condvar,
+}
+
+#[derive(Debug)]
+struct SlotState {
+    outlet: Option<Box<Outlet>>,
+    /// Those who wait for it, and go before the writer's thread, which would take it again at once.
+    guests: usize,
+}
+
+impl Slot {
+    pub(super) fn new(outlet: Option<Box<Outlet>>) -> Self {
+        Slot { state: Mutex::new(SlotState { outlet, guests: 0 }), back: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SlotState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the sink out, for the writer's thread: however long it takes.
+    pub(super) fn take(&self) -> Box<Outlet> {
+        let mut state = self.lock();
+        loop {
+            if state.guests == 0
+                && let Some(outlet) = state.outlet.take()
+            {
+                return outlet;
+            }
+            state = self.back.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Takes the sink out, for anybody else, within `limit`.
+    pub(super) fn take_as_guest(&self, limit: Duration) -> Option<Box<Outlet>> {
+        let deadline = Instant::now().checked_add(limit);
+        let mut state = self.lock();
+        state.guests += 1;
+        let outlet = loop {
+            if let Some(outlet) = state.outlet.take() {
+                break Some(outlet);
+            }
+            let now = Instant::now();
+            let left = deadline.map_or(limit, |deadline| deadline.saturating_duration_since(now));
+            if left.is_zero() {
+                break None;
+            }
+            state = self.back.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        };
+        state.guests -= 1;
+        if outlet.is_none() {
+            self.back.notify_all(); // the writer's thread may have waited for this guest
+        }
+        outlet
+    }
+
+    /// Puts the sink back.
+    pub(super) fn put_back(&self, outlet: Box<Outlet>) {
+        self.lock().outlet = Some(outlet);
+        self.back.notify_all();
+    }
+}
