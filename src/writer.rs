@@ -58,6 +58,7 @@ pub use crate::calendar::Every;
 
 /// What lines a writer is given: for those to which it makes a difference.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(not(feature = "queue"), allow(dead_code, reason = "only a queue asks"))]
 pub(crate) struct LineKind {
     /// They come from a log call, not from a writer whose sink this is.
     pub(crate) is_logged: bool,

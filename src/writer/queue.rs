@@ -96,7 +96,9 @@ impl TakeLines for Shared {
 /// The last clone is gone: nobody can log any more.
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.queue.here().close();
+        if let Some(queue) = self.queue.here_if_any() {
+            queue.close();
+        }
     }
 }
 

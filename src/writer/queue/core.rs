@@ -31,7 +31,7 @@ impl Batches {
         // A batch is handed over when the next line doesn't fit, so two that follow each other are more than one in size.
         let most = 2 * (capacity / size + RESERVED / size) + 4;
         let batches = Batches { full: bounded(most), empty: bounded(most), size };
-        (0..most.min(READY)).for_each(|_| batches.give_back(Vec::with_capacity(size)));
+        (0..(capacity / size + 4).min(READY)).for_each(|_| batches.give_back(Vec::with_capacity(size)));
         batches
     }
 
@@ -108,6 +108,8 @@ pub(super) struct Core {
     pub(super) progress: u64,
     /// Somebody has waited for progress in vain, and there was none since.
     pub(super) is_stalled: bool,
+    /// That lines are lost by it was told.
+    pub(super) has_told_stall: bool,
     /// Lines by what became of them, without the side buffer's before they are written.
     pub(super) accepted: u64,
     pub(super) written: u64,
@@ -136,6 +138,7 @@ impl Core {
             first: 0,
             progress: 0,
             is_stalled: false,
+            has_told_stall: false,
             accepted: 0,
             written: 0,
             drops: Drops::default(),
@@ -226,6 +229,7 @@ impl Core {
     pub(super) fn moved(&mut self) {
         self.progress += 1;
         self.is_stalled = false;
+        self.has_told_stall = false;
     }
 
     /// Counts lines that had no room.

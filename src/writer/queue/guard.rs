@@ -126,11 +126,9 @@ impl Drop for QueueGuard {
 
 /// Ends a queue, as long as its sink takes something from time to time.
 pub(super) fn end(queue: &Inner) {
-    let queue = queue.here();
-    if !queue.end(Limit::Progress) {
+    let Some(queue) = queue.here_if_any() else { return };
+    if !queue.end(Limit::Progress) && !queue.is_mine() {
         let lines = queue.stats().queued_lines;
-        if lines > 0 {
-            report(Trouble::Dropped, format_args!("{lines} lines are still in the queue, its sink takes nothing"));
-        }
+        report(Trouble::Dropped, format_args!("{lines} lines are still in the queue, its sink takes nothing"));
     }
 }

@@ -21,6 +21,7 @@ use super::{
     slot::Slot,
 };
 use crate::{
+    Error,
     error::Trouble,
     notice::Notice,
     sys,
@@ -171,7 +172,7 @@ impl Inner {
 
     /// Returns whether these lines can't even have the lock.
     fn must_go_aside(&self, kind: LineKind) -> bool {
-        if kind.is_logged { duty::current() != Duty::None } else { duty::is_busy_with(self.id()) }
+        if kind.is_logged { duty::current() != Duty::None } else { self.is_mine() }
     }
 
     /// Takes lines where nobody may wait.
@@ -181,23 +182,22 @@ impl Inner {
         } else {
             self.side.push(self.position.load(Ordering::Relaxed), lines, count, was_cut);
         }
-        if !duty::has_a_sink() {
-            self.wake(); // whether it sleeps can't be asked
-        }
+        self.wake(); // whether it sleeps can't be asked
     }
 
     /// Counts lines for which no room was found.
     #[cold]
     fn refuse(&self, mut core: Locked<'_>, cause: Cause, count: u64) {
         core.drop_lines(cause, count);
-        let (wakes, total) = (core.wakes_writer(), core.drops.total());
+        let wakes = core.wakes_writer();
+        let is_told = cause != Cause::Stalled || std::mem::replace(&mut core.has_told_stall, true);
         drop(core);
         if wakes {
             self.wake();
         }
-        if cause == Cause::Stalled {
+        if !is_told {
             // The one who writes may never come to say so.
-            let error = crate::Error::dropped(total, "the sink takes nothing");
+            let error = Error::dropped(count, "the sink of the queue takes nothing, and so with what follows");
             self.options.notice.tell(Trouble::Dropped, &error);
         }
     }

@@ -121,7 +121,7 @@ impl Inner {
     }
 
     /// Returns the queue of this process, if anything was logged to it.
-    fn here_if_any(&self) -> Option<&Inner> {
+    pub(super) fn here_if_any(&self) -> Option<&Inner> {
         if self.forks == sys::forks() { Some(self) } else { self.child.get()?.here_if_any() }
     }
 
