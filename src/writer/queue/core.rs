@@ -118,6 +118,8 @@ pub(super) struct Core {
     pub(super) gap: Option<u64>,
     pub(super) cut: u64,
     pub(super) bytes: u64,
+    /// Lines of the queue's own that the sink has taken.
+    pub(in crate::writer) announcements: u64,
     pub(super) errors: u64,
 }
 
@@ -145,6 +147,7 @@ impl Core {
             gap: None,
             cut: 0,
             bytes: 0,
+            announcements: 0,
             errors: 0,
         }
     }

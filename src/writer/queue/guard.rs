@@ -90,6 +90,11 @@ impl QueueGuard {
         Report { written: stats.written_lines, dropped: stats.dropped_lines, pending: stats.queued_lines }
     }
 
+    /// Ends the queue as dropping the guard does.
+    pub(crate) fn end(&self) {
+        end(&self.queue);
+    }
+
     /// Has a panic, on whatever thread, write what was logged before it, 5 s long at most, and then call the panic hook that
     /// was there before.
     ///
@@ -119,7 +124,7 @@ pub(super) fn not_flushed(queue: &Inner, limit: Duration) -> Error {
 impl Drop for QueueGuard {
     fn drop(&mut self) {
         if !self.is_shut_down {
-            end(&self.queue);
+            self.end();
         }
     }
 }

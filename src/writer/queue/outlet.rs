@@ -327,6 +327,7 @@ impl Outlet {
                 core.moved();
             }
             Source::Own => {
+                core.announcements += written;
                 core.moved();
                 if self.own.is_done() {
                     self.announced = self.announcing;
