@@ -21,7 +21,7 @@
 //! * `flush` returns when everything taken so far has been handed to the operating system.
 //!
 //! Each is a [`MakeWriter`](tracing_subscriber::fmt::MakeWriter), for [`TaskLayer`](crate::TaskLayer) and for
-//! `tracing_subscriber::fmt` alike, and an [`io::Write`](std::io::Write), so that it can be the sink of another. All are cheap to
+//! `tracing_subscriber::fmt` alike, and an [`io::Write`], so that it can be the sink of another. All are cheap to
 //! clone: clones share the file.
 
 mod handle;

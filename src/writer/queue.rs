@@ -39,12 +39,12 @@ mod slot;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
+use self::inner::{Inner, Limit};
 pub use self::{
     builder::SharedQueueBuilder,
     drops::{Announce, Drops},
     guard::{QueueGuard, Report},
 };
-use self::inner::{Inner, Limit};
 use super::{
     LineKind, Stats, TakeLines,
     handle::{Handle, takes_lines},

@@ -104,7 +104,7 @@ impl Locked<'_> {
 }
 
 impl Inner {
-    pub(super) fn new(options: Options, mode: Mode, outlet: Option<Box<Outlet>>) -> Self {
+    pub(super) fn new(options: Options, mode: Mode, outlet: Box<Outlet>) -> Self {
         let batches = Batches::new(options.capacity);
         let core = Core::new(mode, options.capacity, batches.empty());
         Inner {
@@ -197,7 +197,8 @@ impl Inner {
         }
         if !is_told {
             // The one who writes may never come to say so.
-            let error = Error::dropped(count, "the sink of the queue takes nothing, and so with what follows");
+            let error =
+                Error::dropped(count, "the sink of the queue takes nothing, and so with what follows");
             self.options.notice.tell(Trouble::Dropped, &error);
         }
     }

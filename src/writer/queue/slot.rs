@@ -22,8 +22,8 @@ struct SlotState {
 }
 
 impl Slot {
-    pub(super) fn new(outlet: Option<Box<Outlet>>) -> Self {
-        Slot { state: Mutex::new(SlotState { outlet, guests: 0 }), back: Condvar::new() }
+    pub(super) fn new(outlet: Box<Outlet>) -> Self {
+        Slot { state: Mutex::new(SlotState { outlet: Some(outlet), guests: 0 }), back: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, SlotState> {
