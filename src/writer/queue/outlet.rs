@@ -1,6 +1,6 @@
 //! The sink, and what is on its way into it: whole lines, whatever part of them it takes at a time.
 //!
-//! One thread has it at a time: it takes it out of the [`Slot`], has one turn, and puts it back. Errors that heal (a full
+//! One thread has it at a time: it takes it out of the [`Slot`](super::slot::Slot), has one turn, and puts it back. Errors that heal (a full
 //! disk) keep what is there for the next turn; any other is tried three times, and then costs one line.
 
 use std::{
