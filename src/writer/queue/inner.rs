@@ -258,12 +258,14 @@ impl Inner {
 
     /// Tells those who wait that something has moved.
     pub(super) fn tell_of_progress(&self, core: Locked<'_>) {
-        let waiting = core.waiting > 0;
+        let (waiting, watching) = (core.waiting > 0, core.watching > 0);
         drop(core);
         if waiting {
             self.room.notify_all();
         }
-        self.moved.notify_all();
+        if watching {
+            self.moved.notify_all();
+        }
     }
 
     /// Waits until `is_over`, but not longer than `limit` says. Returns whether it is.
@@ -271,9 +273,10 @@ impl Inner {
         let began = Instant::now();
         let mut core = self.lock();
         let mut patience = Patience::new(&core, self.options.stall_timeout);
-        loop {
+        core.watching += 1;
+        let is_over = loop {
             if is_over(&core) {
-                return true;
+                break true;
             }
             if core.wakes_writer() {
                 self.wake();
@@ -284,13 +287,15 @@ impl Inner {
                 Limit::Progress => SLICE,
             };
             if left.is_zero() {
-                return false;
+                break false;
             }
             core.wait(&self.moved, left);
             if matches!(limit, Limit::Progress) {
                 patience.look(&mut core);
             }
-        }
+        };
+        core.watching -= 1;
+        is_over
     }
 
     /// Returns the counters as they are now.

@@ -46,7 +46,8 @@ pub(super) fn run(queue: &Arc<Inner>) {
         let mut troubles = Troubles::new();
         let turn = outlet.turn(queue, pace, &mut troubles);
         if queue.forks != sys::forks() {
-            return; // the sink has forked, and this is the child: the queue is the parent's
+            std::mem::forget(outlet); // the sink has forked, and this is the child: all of it is the parent's
+            return;
         }
         queue.slot.put_back(outlet);
         queue.tell(troubles);
@@ -74,7 +75,7 @@ impl Inner {
             }
             let may_retry = wait.retries_at.take().is_some();
             let is_pressed = core.is_pressing() && (core.has_open() || core.flush_to > core.flushed);
-            let has_work = may_retry || wait.has_more || !self.batches.is_empty() || !self.side.is_empty();
+            let has_work = may_retry || wait.has_more || !self.batches.is_empty() || !self.side.is_clear();
             wait.is_closing = core.mode == Mode::Closing;
             if wait.is_closing {
                 if wait.is_done && !has_work && core.is_settled() {
@@ -85,7 +86,7 @@ impl Inner {
                 return Some(Pace::Quiet);
             }
             if has_work || is_pressed {
-                let takes_all = core.is_pressing() || core.settled < wait.takes_to;
+                let takes_all = core.is_pressing() || !self.side.is_clear() || core.settled < wait.takes_to;
                 return Some(if takes_all { Pace::All } else { Pace::Full });
             }
             match wait.lingers_until {

@@ -97,11 +97,6 @@ impl Side {
         self.room.give_back(bytes);
     }
 
-    /// Returns whether there is nothing to take out.
-    pub(super) fn is_empty(&self) -> bool {
-        self.lines.1.is_empty()
-    }
-
     /// Returns whether every line that had room is gone.
     pub(super) fn is_clear(&self) -> bool {
         self.room.taken.load(Ordering::Relaxed) == 0
