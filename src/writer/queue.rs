@@ -31,6 +31,8 @@ mod duty;
 mod failure;
 mod guard;
 mod inner;
+#[cfg(all(test, tasklog_loom))]
+mod model;
 mod outlet;
 mod registry;
 mod run;
