@@ -89,8 +89,9 @@ pub(super) struct Outlet {
     side: Flow,
     side_position: u64,
     own: Flow,
-    /// The sink has ended in a fragment, whose line was given up.
+    /// What the sink has taken ends in a fragment, whose line was given up. If `own` closes it, up to where.
     is_torn: bool,
+    closes_to: Option<usize>,
     /// One line at a time, because the sink panicked with several.
     is_careful: bool,
     /// Failures in a row, and when the next try may be.
@@ -118,6 +119,7 @@ impl Outlet {
             side_position: 0,
             own: Flow::default(),
             is_torn: false,
+            closes_to: None,
             is_careful: false,
             failures: 0,
             retry_at: None,
@@ -220,6 +222,10 @@ impl Outlet {
         }
     }
 
+    fn has_any(&self) -> bool {
+        !self.main.is_done() || !self.side.is_done() || !self.own.is_done()
+    }
+
     fn is_within_a_line(&self) -> bool {
         self.main.is_within_a_line() || self.side.is_within_a_line()
     }
@@ -235,9 +241,13 @@ impl Outlet {
         if self.own.is_within_a_line() {
             return Some(Source::Own);
         }
-        if self.is_torn && (!self.main.is_done() || !self.side.is_done() || !self.own.is_done()) {
-            self.is_torn = false;
-            self.own.bytes.splice(self.own.at..self.own.at, tail::CLOSE_FRAGMENT.iter().copied());
+        if self.is_torn && self.closes_to.is_none() && self.has_any() {
+            if self.own.is_done() {
+                self.own = Flow::default();
+            }
+            let at = self.own.at;
+            self.own.bytes.splice(at..at, tail::CLOSE_FRAGMENT.iter().copied());
+            self.closes_to = Some(at + tail::CLOSE_FRAGMENT.len());
         }
         if !self.own.is_done() {
             return Some(Source::Own);

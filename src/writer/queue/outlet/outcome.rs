@@ -51,6 +51,9 @@ impl Outlet {
             Source::Own => {
                 core.announcements += written;
                 core.moved();
+                if self.closes_to.is_some_and(|end| self.own.at >= end) {
+                    (self.is_torn, self.closes_to) = (false, None);
+                }
                 if self.own.is_done() {
                     self.announced = self.announcing;
                 }
@@ -114,7 +117,9 @@ impl Outlet {
         let mut core = queue.lock();
         match source {
             // An announcement: it is made anew along with the next lines. Alone it would be tried for ever.
-            Source::Own => (self.own, self.announcing) = (Flow::default(), self.announced),
+            Source::Own => {
+                (self.own, self.announcing, self.closes_to) = (Flow::default(), self.announced, None);
+            }
             Source::Side => {
                 core.drops.sink_failed += 1;
                 core.moved();
