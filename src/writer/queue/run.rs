@@ -20,6 +20,9 @@ const LINGER: Duration = Duration::from_millis(20);
 /// How long somebody who logs without a writer's thread pauses at a time while the sink fails.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How long the end of a queue waits for its thread, which has nothing more to do.
+const THREAD_ENDS_WITHIN: Duration = Duration::from_secs(1);
+
 /// When the writer's thread looks again.
 #[derive(Debug, Default)]
 struct Wait {
@@ -211,6 +214,10 @@ impl Inner {
             self.write_here(position);
             return self.lock().is_settled();
         }
-        self.wait_until(limit, |core| core.mode == Mode::Direct)
+        let is_over = self.wait_until(limit, |core| core.mode == Mode::Direct);
+        if is_over {
+            self.ended.wait(THREAD_ENDS_WITHIN); // so that the sink can go with the last clone
+        }
+        is_over
     }
 }
