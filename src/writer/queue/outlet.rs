@@ -103,6 +103,8 @@ pub(super) struct Outlet {
     announced_at: Option<Instant>,
     /// The last losses before the end were announced: what that causes is not.
     has_said_all: bool,
+    /// An announcement was given up when so much was settled: it has to wait until more is.
+    muted_at: Option<u64>,
     /// What the sink said when it lost a line.
     reason: String,
     /// What was written since the last flush: lines, and anything.
@@ -127,6 +129,7 @@ impl Outlet {
             announcing: Drops::default(),
             announced_at: None,
             has_said_all: false,
+            muted_at: None,
             reason: String::new(),
             has_lines: false,
             is_dirty: false,
@@ -202,7 +205,8 @@ impl Outlet {
             && core.mode == Mode::Threaded
             && core.flush_to <= core.flushed
             && self.announced_at.is_some_and(|at| at.elapsed() < ANNOUNCE_EVERY);
-        if all == self.announced || !is_due || is_soon || self.is_within_a_line() {
+        let is_muted = self.muted_at == Some(core.settled);
+        if all == self.announced || !is_due || is_soon || is_muted || self.is_within_a_line() {
             return;
         }
         self.has_said_all = core.mode == Mode::Closing;

@@ -116,8 +116,9 @@ impl Outlet {
         flow.at += line;
         let mut core = queue.lock();
         match source {
-            // An announcement: it is made anew along with the next lines. Alone it would be tried for ever.
+            // An announcement: it is made anew when other lines have been tried. Alone it would be tried for ever.
             Source::Own => {
+                self.muted_at = Some(core.settled);
                 (self.own, self.announcing, self.closes_to) = (Flow::default(), self.announced, None);
             }
             Source::Side => {
