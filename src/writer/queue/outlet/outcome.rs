@@ -114,6 +114,7 @@ impl Outlet {
         let flow = self.flow(source);
         let line = lines::first(&flow.bytes[flow.at..flow.at + bytes]);
         flow.at += line;
+        let could_close = source == Source::Own && self.closes_to.is_some();
         let mut core = queue.lock();
         match source {
             // An announcement: it is made anew when other lines have been tried. Alone it would be tried for ever.
@@ -134,6 +135,20 @@ impl Outlet {
             }
         }
         queue.tell_of_progress(core);
+        if could_close {
+            self.give_up_the_next(queue);
+        }
+    }
+
+    /// A fragment could not be closed: the line that would follow it can't be written either.
+    fn give_up_the_next(&mut self, queue: &Inner) {
+        for source in [Source::Side, Source::Main] {
+            let flow = self.flow(source);
+            if !flow.is_done() {
+                let rest = flow.bytes.len() - flow.at;
+                return self.give_up_a_line(queue, source, rest);
+            }
+        }
     }
 
     /// Returns when to try again.
