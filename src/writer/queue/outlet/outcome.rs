@@ -83,7 +83,8 @@ impl Outlet {
             self.give_up_a_line(queue, source, bytes);
         }
         if error.kind() != ErrorKind::WouldBlock {
-            troubles.push((Trouble::Write, Error::io_somewhere("write to the sink of the queue", error)));
+            let error = Error::io_somewhere("write to the sink of the queue", error);
+            troubles.push(Trouble::Write, error, source != Source::Main);
         }
         if is_given_up { Turn::More } else { self.wait() }
     }
@@ -104,7 +105,8 @@ impl Outlet {
             self.give_up_a_line(queue, source, bytes);
         }
         self.is_careful = true;
-        troubles.push((Trouble::Panic, Error::io_somewhere("write to the sink of the queue", error)));
+        let error = Error::io_somewhere("write to the sink of the queue", error);
+        troubles.push(Trouble::Panic, error, source != Source::Main);
         Turn::More
     }
 
@@ -119,7 +121,6 @@ impl Outlet {
         match source {
             // An announcement: it is made anew when other lines have been tried. Alone it would be tried for ever.
             Source::Own => {
-                self.muted_at = Some(core.settled);
                 (self.own, self.announcing, self.closes_to) = (Flow::default(), self.announced, None);
             }
             Source::Side => {
@@ -170,7 +171,8 @@ impl Outlet {
                 queue.lock().errors += 1;
                 self.failures += 1;
                 let (error, heals) = failure.into_error();
-                troubles.push((Trouble::Write, Error::io_somewhere("flush the sink of the queue", error)));
+                let error = Error::io_somewhere("flush the sink of the queue", error);
+                troubles.push(Trouble::Write, error, !self.has_lines);
                 if heals || self.failures < TRIES {
                     return self.wait();
                 }
