@@ -209,7 +209,8 @@ impl Outlet {
     fn announce(&mut self, queue: &Inner, pace: Pace, troubles: &mut Troubles) {
         let mut core = queue.lock();
         let all = Drops { nested: queue.side.lost(), ..core.drops };
-        let is_last = core.mode == Mode::Closing && !self.has_said_all;
+        let is_end = core.mode == Mode::Closing && core.is_settled() && self.side.is_done();
+        let is_last = is_end && !self.has_said_all;
         // What the writing has caused is told along with other lines, or at the end: else it would cause more for ever.
         let is_due = match core.gap {
             Some(gap) => gap <= core.settled,
@@ -223,7 +224,7 @@ impl Outlet {
         if all == self.announced || !is_due || is_soon || is_muted || self.is_within_a_line() {
             return;
         }
-        self.has_said_all = core.mode == Mode::Closing;
+        self.has_said_all = is_end;
         core.gap = None;
         self.muted_at = Some(core.settled);
         drop(core);
