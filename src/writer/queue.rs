@@ -39,6 +39,7 @@ mod registry;
 mod run;
 mod side;
 mod slot;
+mod waiting;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -173,19 +174,19 @@ impl SharedQueue {
         SharedQueueBuilder::new()
     }
 
-    /// Returns the counters as they are now: one snapshot.
+    /// Returns the counters as they are now: one snapshot. In a signal handler that has interrupted a log call, zeros.
     pub fn stats(&self) -> Stats {
         self.0.queue.here().stats()
     }
 
-    /// Returns how many lines were lost, by what was the cause.
+    /// Returns how many lines were lost, by what was the cause. In a signal handler that has interrupted a log call, zeros.
     pub fn drops(&self) -> Drops {
         self.0.queue.here().drops()
     }
 
     /// Returns how many lines of its own the queue has handed to the sink.
     pub(super) fn announcements(&self) -> u64 {
-        self.0.queue.here().lock().announcements
+        self.0.queue.here().lock_to_look().map_or(0, |core| core.announcements)
     }
 
     /// Returns when everything logged so far was handed over.

@@ -15,7 +15,7 @@ pub(super) const RESERVED: usize = 64 * 1024;
 
 /// As many batches are made at the start at most, so that a log call makes none; and as many wait at most. Of a queue that is
 /// larger than that the open batch grows.
-const READY: usize = 256;
+const READY: usize = 32;
 const MOST: usize = 16 * 1024;
 
 /// The way of the batches: full ones to whoever has the sink, empty ones back.

@@ -2,10 +2,7 @@
 
 use std::{panic, sync::Arc, time::Duration};
 
-use super::{
-    inner::{Inner, Limit},
-    run::NotFlushed,
-};
+use super::{inner::Inner, run::NotFlushed, waiting::Limit};
 use crate::{
     Error,
     error::{Trouble, report},

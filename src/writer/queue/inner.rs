@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread::Thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{
@@ -28,12 +28,6 @@ use crate::{
     writer::{LineKind, Stats, lines},
 };
 
-/// How long somebody waits at a time. Longer, and a process that was stopped (SIGSTOP) would take that for a stall.
-const SLICE: Duration = Duration::from_millis(50);
-
-/// Who has waited so long goes before those who come later.
-const FIRST_AFTER: Duration = Duration::from_millis(100);
-
 /// What can be told to a queue before it starts.
 #[derive(Clone, Debug)]
 pub(super) struct Options {
@@ -49,13 +43,14 @@ pub(super) struct Inner {
     pub(super) options: Options,
     core: Mutex<Core>,
     /// There is room, or somebody else is the first.
-    room: Condvar,
+    pub(super) room: Condvar,
     /// Something was written, or the writer's thread has ended.
-    moved: Condvar,
+    pub(super) moved: Condvar,
     pub(super) batches: Batches,
     pub(super) side: Side,
-    /// A copy of the core's position, for those who can't have its lock.
+    /// Copies of two numbers of the core, for those who can't have its lock.
     position: AtomicU64,
+    settled: AtomicU64,
     pub(super) slot: Slot,
     /// The writer's thread, and whether it has let go of this.
     pub(super) thread: OnceLock<Thread>,
@@ -109,16 +104,16 @@ impl std::ops::DerefMut for Locked<'_> {
 }
 
 impl Locked<'_> {
-    /// Waits until it is told, for a slice of time at most.
-    fn wait(&mut self, condition: &Condvar, limit: Duration) {
+    /// Waits until it is told, but not longer than `limit`.
+    pub(super) fn wait(&mut self, condition: &Condvar, limit: Duration) {
         if let Some(core) = self.core.take() {
-            let waited = condition.wait_timeout(core, limit.min(SLICE));
+            let waited = condition.wait_timeout(core, limit);
             self.core = Some(waited.unwrap_or_else(PoisonError::into_inner).0);
         }
     }
 
     /// Releases the lock while `f` runs.
-    fn without(&mut self, f: impl FnOnce()) {
+    pub(super) fn without(&mut self, f: impl FnOnce()) {
         self.core = None;
         f();
         self.core = Some(self.of.lock().unwrap_or_else(PoisonError::into_inner));
@@ -137,6 +132,7 @@ impl Inner {
             batches,
             side: Side::new(),
             position: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
             slot: Slot::new(outlet),
             thread: OnceLock::new(),
             ended: Arc::default(),
@@ -156,6 +152,11 @@ impl Inner {
         let duty = duty::lock();
         let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         Locked { core: Some(core), of: &self.core, _duty: duty }
+    }
+
+    /// Locks the core, unless this thread, interrupted by a signal, may have it.
+    pub(super) fn lock_to_look(&self) -> Option<Locked<'_>> {
+        (!duty::is_locking()).then(|| self.lock())
     }
 
     /// Takes lines: the whole way of a log call.
@@ -227,58 +228,6 @@ impl Inner {
         }
     }
 
-    /// Waits for room as long as the options have it.
-    #[cold]
-    fn wait_for_room(&self, core: &mut Locked<'_>, bytes: usize, kind: LineKind) -> Result<(), Cause> {
-        let began = Instant::now();
-        let limit = match self.options.overflow {
-            Overflow::DropNewest => return Err(Cause::Full),
-            Overflow::BlockFor(limit) => limit,
-            Overflow::Block => Duration::MAX,
-        };
-        let mut patience = Patience::new(core, self.options.stall_timeout);
-        let mut ticket = None;
-        core.waiting += 1;
-        let result = loop {
-            if ticket.is_none() && (core.is_large(bytes) || began.elapsed() >= FIRST_AFTER) {
-                ticket = Some(core.become_first());
-            }
-            if core.has_room(bytes, kind.is_reserved) && core.is_turn_of(ticket) {
-                break Ok(());
-            }
-            if core.is_stalled {
-                break Err(Cause::Stalled);
-            }
-            let left = limit.saturating_sub(began.elapsed());
-            if left.is_zero() {
-                break Err(Cause::Full);
-            }
-            if core.mode == Mode::Direct {
-                core.without(|| self.see_off(left.min(self.patience())));
-                continue;
-            }
-            if core.wakes_writer() {
-                self.wake();
-            }
-            core.wait(&self.room, left);
-            core.is_stalled |= patience.look(core);
-        };
-        core.waiting -= 1;
-        if let Some(ticket) = ticket {
-            core.first.retain(|&other| other != ticket);
-            self.room.notify_all();
-        }
-        result
-    }
-
-    /// How long a log call waits at most without anything moving.
-    fn patience(&self) -> Duration {
-        match self.options.overflow {
-            Overflow::BlockFor(limit) => limit.min(self.options.stall_timeout),
-            _ => self.options.stall_timeout,
-        }
-    }
-
     /// Wakes the writer's thread.
     pub(super) fn wake(&self) {
         if let Some(thread) = self.thread.get() {
@@ -288,6 +237,7 @@ impl Inner {
 
     /// Tells those who wait that something has moved.
     pub(super) fn tell_of_progress(&self, core: Locked<'_>) {
+        self.settled.store(core.settled, Ordering::Relaxed);
         let (waiting, watching) = (core.waiting > 0, core.watching > 0);
         drop(core);
         if waiting {
@@ -298,46 +248,14 @@ impl Inner {
         }
     }
 
-    /// Waits until `is_over`, but not longer than `limit` says. Returns whether it is.
-    pub(super) fn wait_until(&self, limit: Limit, is_over: impl Fn(&Core) -> bool) -> bool {
-        let began = Instant::now();
-        let mut core = self.lock();
-        let mut patience = Patience::new(&core, self.options.stall_timeout);
-        let mut own_patience = Patience::new(&core, limit.at_most(Duration::MAX));
-        core.watching += 1;
-        let is_over = loop {
-            if is_over(&core) {
-                break true;
-            }
-            if core.wakes_writer() {
-                self.wake();
-            }
-            let left = match limit {
-                Limit::Time(limit) => limit.saturating_sub(began.elapsed()),
-                Limit::Progress(_) if core.is_stalled || own_patience.is_over() => Duration::ZERO,
-                Limit::Progress(_) => SLICE,
-            };
-            if left.is_zero() {
-                break false;
-            }
-            core.wait(&self.moved, left);
-            if patience.look(&core) && matches!(limit, Limit::Progress(_)) {
-                core.is_stalled = true;
-            }
-            own_patience.look(&core);
-        };
-        core.watching -= 1;
-        is_over
-    }
-
-    /// The patience of the end of the process.
-    pub(super) fn patience_at_exit(&self) -> Patience {
-        Patience::new(&self.lock(), self.options.stall_timeout)
+    /// Returns how many bytes wait, as far as that can be told without the lock.
+    pub(super) fn pending_bytes(&self) -> u64 {
+        self.position.load(Ordering::Relaxed).saturating_sub(self.settled.load(Ordering::Relaxed))
     }
 
     /// Returns the counters as they are now.
     pub(super) fn stats(&self) -> Stats {
-        let core = self.lock();
+        let Some(core) = self.lock_to_look() else { return Stats::default() };
         let accepted = core.accepted + self.side.accepted();
         let dropped = core.drops.total() + self.side.lost();
         Stats {
@@ -354,66 +272,8 @@ impl Inner {
 
     /// Returns what was lost, by what was the cause.
     pub(super) fn drops(&self) -> Drops {
-        let core = self.lock();
-        Drops { nested: self.side.lost(), ..core.drops }
-    }
-}
-
-/// How long somebody waits.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Limit {
-    /// So long.
-    Time(Duration),
-    /// As long as the sink takes something at least once in so long.
-    Progress(Duration),
-}
-
-impl Limit {
-    /// The time without progress, or so long at most.
-    pub(super) fn at_most(self, most: Duration) -> Duration {
-        match self {
-            Limit::Time(limit) | Limit::Progress(limit) => limit.min(most),
-        }
-    }
-}
-
-/// Somebody's patience with a sink that takes nothing: it counts the time that was really waited, in slices, so that nobody
-/// loses it while the whole process is stopped.
-#[derive(Debug)]
-pub(super) struct Patience {
-    limit: Duration,
-    seen: u64,
-    since: Instant,
-    waited: Duration,
-}
-
-impl Patience {
-    fn new(core: &Core, limit: Duration) -> Self {
-        Patience { limit, seen: core.progress, since: Instant::now(), waited: Duration::ZERO }
-    }
-
-    /// Looks after a slice of waiting. Returns whether it has come to an end.
-    fn look(&mut self, core: &Core) -> bool {
-        let now = Instant::now();
-        let slice = now.saturating_duration_since(self.since).min(2 * SLICE);
-        self.since = now;
-        if self.seen == core.progress {
-            self.waited += slice;
-        } else {
-            (self.seen, self.waited) = (core.progress, Duration::ZERO);
-        }
-        self.is_over()
-    }
-
-    fn is_over(&self) -> bool {
-        self.waited >= self.limit
-    }
-
-    /// The same as [`look`](Self::look), for one who has waited without the lock. Nobody else has to wait as long.
-    pub(super) fn is_over_for(&mut self, queue: &Inner) -> bool {
-        let mut core = queue.lock();
-        core.is_stalled |= self.look(&core);
-        core.is_stalled
+        let core = self.lock_to_look();
+        core.map(|core| Drops { nested: self.side.lost(), ..core.drops }).unwrap_or_default()
     }
 }
 

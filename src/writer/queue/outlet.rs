@@ -97,6 +97,8 @@ pub(super) enum Turn {
     Idle,
     /// The sink has failed, and may be tried again then.
     Wait(Instant),
+    /// The sink has forked, and this is the child: all of it is the parent's.
+    Forked,
 }
 
 /// What is told when nobody has the sink.
@@ -297,6 +299,9 @@ impl Outlet {
         };
         let written = calmly(|| self.sink.write(&flow.rest()[..len]));
         drop(on_duty);
+        if queue.is_parents() {
+            return Turn::Forked;
+        }
         self.is_dirty = true;
         self.has_lines |= source == Source::Main;
         match written {

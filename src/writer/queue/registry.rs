@@ -8,17 +8,13 @@
 use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    thread,
     time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::{
-    core::Mode,
-    duty,
-    inner::{Inner, Limit},
-    outlet::Outlet,
-};
+use super::{core::Mode, duty, inner::Inner, outlet::Outlet, waiting::Limit};
 use crate::{
     error::{Trouble, report},
     sys,
@@ -57,10 +53,10 @@ fn queues() -> Vec<Arc<Inner>> {
 
 /// Ends all queues before the process ends, as long as their sinks take something. Whoever logs afterwards writes.
 fn end_at_exit() {
-    if duty::is_locking() {
-        return; // a signal handler has ended the process in the middle of a log call: this thread would wait for itself
-    }
     let queues = queues();
+    if duty::is_locking() {
+        return end_in_a_log_call(&queues);
+    }
     let mut left: Vec<&Inner> = queues.iter().filter_map(|queue| queue.here_if_any()).collect();
     left.iter().for_each(|queue| queue.close()); // all at once
     let mut patience: Vec<_> = left.iter().map(|queue| queue.patience_at_exit()).collect();
@@ -82,6 +78,25 @@ fn end_at_exit() {
     }
     if pending > 0 {
         report(Trouble::Pending, format_args!("{pending} lines are lost, their sink takes nothing"));
+    }
+}
+
+/// A signal handler has ended the process in the middle of a log call: this thread may have the lock that the writers' threads
+/// need, and can't wait for them by way of it.
+fn end_in_a_log_call(queues: &[Arc<Inner>]) {
+    let own: Vec<&Inner> = queues.iter().filter_map(|queue| queue.here_if_any()).collect();
+    own.iter().for_each(|queue| queue.wake());
+    let deadline = Instant::now() + PATIENCE;
+    let pending = || own.iter().map(|queue| queue.pending_bytes()).sum::<u64>();
+    while pending() > 0 && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(1));
+    }
+    if pending() > 0 {
+        let bytes = pending();
+        report(
+            Trouble::Pending,
+            format_args!("{bytes} bytes are lost: a log call was interrupted by the end"),
+        );
     }
 }
 
@@ -111,13 +126,16 @@ impl io::Write for Busy {
 }
 
 fn before_fork() {
-    if duty::is_locking() || duty::has_a_sink() {
+    if duty::is_locking() {
         return; // it may wait for itself
     }
     let deadline = Instant::now() + PATIENCE;
     for queue in queues() {
         let queue = queue.here();
         let _duty = duty::lock();
+        if duty::has_sink_of(queue.id()) {
+            continue;
+        }
         let Some(outlet) = queue.clean_outlet(deadline) else { continue };
         if let Err(outlet) = queue.parked.0.try_send(outlet) {
             queue.slot.put_back(outlet.into_inner()); // another thread forks at the same moment
@@ -126,7 +144,7 @@ fn before_fork() {
 }
 
 fn after_fork_in_parent() {
-    if duty::is_locking() || duty::has_a_sink() {
+    if duty::is_locking() {
         return;
     }
     for queue in queues() {
@@ -148,6 +166,11 @@ impl Inner {
     #[cold]
     fn in_child(&self) -> &Inner {
         self.child.get_or_init(|| Box::new(self.child())).here()
+    }
+
+    /// Returns whether this is the queue of a process that has forked this one.
+    pub(super) fn is_parents(&self) -> bool {
+        self.forks != sys::forks()
     }
 
     /// Returns the queue of this process, if anything was logged to it.

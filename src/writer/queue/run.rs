@@ -1,7 +1,7 @@
 //! Who writes: the writer's thread, and whoever logs when there is none.
 
 use std::{
-    io,
+    io, mem,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -10,11 +10,10 @@ use std::{
 use super::{
     core::{Core, Mark, Mode, Writer},
     duty,
-    inner::{Inner, Limit},
+    inner::Inner,
     outlet::{Pace, Troubles, Turn},
+    waiting::Limit,
 };
-use crate::sys;
-
 /// How long a line waits for company at most, and how long it must have been quiet before the writer's thread sleeps.
 const LINGER: Duration = Duration::from_millis(20);
 
@@ -49,16 +48,18 @@ pub(super) fn run(queue: &Arc<Inner>) {
         let mut outlet = queue.slot.take();
         let mut troubles = Troubles::default();
         let turn = outlet.turn(queue, pace, &mut troubles);
-        if queue.forks != sys::forks() {
-            std::mem::forget(outlet); // the sink has forked, and this is the child: all of it is the parent's
-            return;
+        if turn == Turn::Forked {
+            return mem::forget(outlet);
         }
         queue.slot.put_back(outlet);
         queue.tell(troubles);
+        if queue.is_parents() {
+            return; // the error hook has forked
+        }
         wait.has_more = turn == Turn::More;
         wait.is_done = turn == Turn::Idle && wait.is_closing;
         match turn {
-            Turn::More => {}
+            Turn::More | Turn::Forked => {}
             Turn::Idle => wait.lingers_until = (pace != Pace::Quiet).then(|| Instant::now() + LINGER),
             Turn::Wait(at) => wait.retries_at = Some(at),
         }
@@ -167,10 +168,13 @@ impl Inner {
             let Some(mut outlet) = self.slot.take_as_guest(limit.saturating_sub(waited)) else { break };
             let mut troubles = Troubles::default();
             let turn = outlet.turn(self, Pace::Quiet, &mut troubles);
+            if turn == Turn::Forked {
+                return mem::forget(outlet);
+            }
             self.slot.put_back(outlet);
             self.tell(troubles);
             match turn {
-                Turn::More | Turn::Idle => waited = Duration::ZERO,
+                Turn::More | Turn::Idle | Turn::Forked => waited = Duration::ZERO,
                 Turn::Wait(_) if waited >= limit => break,
                 Turn::Wait(at) => {
                     let pause = at.saturating_duration_since(Instant::now()).min(PAUSE);

@@ -61,7 +61,8 @@ pub(super) struct Side {
     room: Room,
     /// Lines that were handed over, those that had no room included. Counted before they are there to be taken.
     accepted: AtomicU64,
-    /// Entries that had room, and those of them that are written or lost: in this order, so the first so many.
+    /// Entries that had room, counted before they are there; and those of them that are written or lost: one after the
+    /// other, so the first so many.
     pushed: AtomicU64,
     gone: AtomicU64,
     /// Lines that had no room, or that the writing of such lines has caused.
@@ -87,11 +88,12 @@ impl Side {
         self.accept(count, was_cut);
         if !self.room.take(lines.len()) {
             self.lost.fetch_add(count, Ordering::Relaxed);
-        } else if self.lines.0.try_send(SideLine { position, bytes: lines.to_vec() }).is_err() {
-            self.room.give_back(lines.len());
+            return;
+        }
+        self.pushed.fetch_add(1, Ordering::Relaxed);
+        if self.lines.0.try_send(SideLine { position, bytes: lines.to_vec() }).is_err() {
+            self.took(lines.len(), true);
             self.lost.fetch_add(count, Ordering::Relaxed);
-        } else {
-            self.pushed.fetch_add(1, Ordering::Relaxed);
         }
     }
 

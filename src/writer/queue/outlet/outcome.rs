@@ -167,6 +167,9 @@ impl Outlet {
             let on_duty = duty::write(queue.id(), !self.has_lines);
             let flushed = calmly(|| self.sink.flush());
             drop(on_duty);
+            if queue.is_parents() {
+                return Turn::Forked;
+            }
             if let Err(failure) = flushed {
                 queue.lock().errors += 1;
                 self.failures += 1;

@@ -1,0 +1,171 @@
+//! Who waits for room in a queue, or for what is in it to be written: never for ever, as long as nothing moves.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Overflow,
+    core::{Core, Mode},
+    drops::Cause,
+    inner::{Inner, Locked},
+};
+use crate::writer::LineKind;
+
+/// How long somebody waits at a time. Longer, and a process that was stopped (SIGSTOP) would take that for a stall.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Who has waited so long goes before those who come later.
+const FIRST_AFTER: Duration = Duration::from_millis(100);
+
+impl Inner {
+    /// Waits for room as long as the options have it.
+    #[cold]
+    pub(super) fn wait_for_room(
+        &self,
+        core: &mut Locked<'_>,
+        bytes: usize,
+        kind: LineKind,
+    ) -> Result<(), Cause> {
+        let began = Instant::now();
+        let limit = match self.options.overflow {
+            Overflow::DropNewest => return Err(Cause::Full),
+            Overflow::BlockFor(limit) => limit,
+            Overflow::Block => Duration::MAX,
+        };
+        let mut patience = Patience::new(core, self.options.stall_timeout);
+        let mut ticket = None;
+        core.waiting += 1;
+        let result = loop {
+            if ticket.is_none() && (core.is_large(bytes) || began.elapsed() >= FIRST_AFTER) {
+                ticket = Some(core.become_first());
+            }
+            if core.has_room(bytes, kind.is_reserved) && core.is_turn_of(ticket) {
+                break Ok(());
+            }
+            if core.is_stalled {
+                break Err(Cause::Stalled);
+            }
+            let left = limit.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                break Err(Cause::Full);
+            }
+            if core.mode == Mode::Direct {
+                core.without(|| self.see_off(left.min(self.patience())));
+                continue;
+            }
+            if core.wakes_writer() {
+                self.wake();
+            }
+            core.wait(&self.room, left.min(SLICE));
+            core.is_stalled |= patience.look(core);
+        };
+        core.waiting -= 1;
+        if let Some(ticket) = ticket {
+            core.first.retain(|&other| other != ticket);
+            self.room.notify_all();
+        }
+        result
+    }
+
+    /// How long a log call waits at most without anything moving.
+    pub(super) fn patience(&self) -> Duration {
+        match self.options.overflow {
+            Overflow::BlockFor(limit) => limit.min(self.options.stall_timeout),
+            _ => self.options.stall_timeout,
+        }
+    }
+
+    /// Waits until `is_over`, but not longer than `limit` says. Returns whether it is.
+    pub(super) fn wait_until(&self, limit: Limit, is_over: impl Fn(&Core) -> bool) -> bool {
+        let began = Instant::now();
+        let mut core = self.lock();
+        let mut patience = Patience::new(&core, self.options.stall_timeout);
+        let mut own_patience = Patience::new(&core, limit.at_most(Duration::MAX));
+        core.watching += 1;
+        let is_over = loop {
+            if is_over(&core) {
+                break true;
+            }
+            if core.wakes_writer() {
+                self.wake();
+            }
+            let left = match limit {
+                Limit::Time(limit) => limit.saturating_sub(began.elapsed()),
+                Limit::Progress(_) if core.is_stalled || own_patience.is_over() => Duration::ZERO,
+                Limit::Progress(_) => SLICE,
+            };
+            if left.is_zero() {
+                break false;
+            }
+            core.wait(&self.moved, left.min(SLICE));
+            if patience.look(&core) && matches!(limit, Limit::Progress(_)) {
+                core.is_stalled = true;
+            }
+            own_patience.look(&core);
+        };
+        core.watching -= 1;
+        is_over
+    }
+
+    /// The patience of the end of the process.
+    pub(super) fn patience_at_exit(&self) -> Patience {
+        Patience::new(&self.lock(), self.options.stall_timeout)
+    }
+}
+
+/// How long somebody waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Limit {
+    /// So long.
+    Time(Duration),
+    /// As long as the sink takes something at least once in so long.
+    Progress(Duration),
+}
+
+impl Limit {
+    /// The time without progress, or so long at most.
+    pub(super) fn at_most(self, most: Duration) -> Duration {
+        match self {
+            Limit::Time(limit) | Limit::Progress(limit) => limit.min(most),
+        }
+    }
+}
+
+/// Somebody's patience with a sink that takes nothing: it counts the time that was really waited, in slices, so that nobody
+/// loses it while the whole process is stopped.
+#[derive(Debug)]
+pub(super) struct Patience {
+    limit: Duration,
+    seen: u64,
+    since: Instant,
+    waited: Duration,
+}
+
+impl Patience {
+    fn new(core: &Core, limit: Duration) -> Self {
+        Patience { limit, seen: core.progress, since: Instant::now(), waited: Duration::ZERO }
+    }
+
+    /// Looks after a slice of waiting. Returns whether it has come to an end.
+    fn look(&mut self, core: &Core) -> bool {
+        let now = Instant::now();
+        let slice = now.saturating_duration_since(self.since).min(2 * SLICE);
+        self.since = now;
+        if self.seen == core.progress {
+            self.waited += slice;
+        } else {
+            (self.seen, self.waited) = (core.progress, Duration::ZERO);
+        }
+        self.is_over()
+    }
+
+    fn is_over(&self) -> bool {
+        self.waited >= self.limit
+    }
+
+    /// The same as [`look`](Self::look), for one who has waited without the lock. Nobody else has to wait as long.
+    pub(super) fn is_over_for(&mut self, queue: &Inner) -> bool {
+        let mut core = queue.lock();
+        core.is_stalled |= self.look(&core);
+        core.is_stalled
+    }
+}
