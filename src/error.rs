@@ -195,6 +195,9 @@ pub(crate) enum Trouble {
     /// Lines had no room.
     #[cfg(feature = "queue")]
     Dropped,
+    /// Lines wait at the end for a sink that takes nothing.
+    #[cfg(feature = "queue")]
+    Pending,
     /// A path could not be followed.
     #[cfg(feature = "watch")]
     Follow,
@@ -216,7 +219,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// Tells stderr about trouble, one line for each kind every 10 s.
 pub(crate) fn report(trouble: Trouble, what: fmt::Arguments<'_>) {
     /// For each kind when it was told last: milliseconds of the process's own time, plus 1; 0 for never.
-    static TOLD: [AtomicU64; 9] = [const { AtomicU64::new(0) }; 9];
+    static TOLD: [AtomicU64; 10] = [const { AtomicU64::new(0) }; 10];
     let told = &TOLD[trouble as usize];
     let now = clock::uptime_millis() + 1;
     let last = told.load(Ordering::Relaxed);
