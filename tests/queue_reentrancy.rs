@@ -157,7 +157,7 @@ fn assert_story(name: &str) -> Left {
 
 fn assert_story_of(child: Spawn, lines: u64) -> Left {
     let log = Log::new();
-    let output = child.env("LOG", log.0.path("tasks.log")).spawn().wait().assert_success();
+    let output = child.env("LOG", log.path()).spawn().wait().assert_success();
     let expect = Expect::new().worker(0, lines).worker(1, lines).other_lines();
     let verdict = log.verify(&expect).assert_clean();
     let (inner, nested) = (said(&output, "inner"), said(&output, "nested"));
@@ -173,7 +173,7 @@ fn assert_story_of(child: Spawn, lines: u64) -> Left {
 
 /// The text behind tag and timestamp of each line.
 fn messages(log: &Log) -> impl Iterator<Item = String> {
-    let lines = LogFamily::of(log.0.path("tasks.log")).lines();
+    let lines = LogFamily::of(log.path()).lines();
     lines.into_iter().filter_map(|line| Some(line.splitn(4, ' ').nth(3)?.to_owned()))
 }
 

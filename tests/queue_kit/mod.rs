@@ -7,6 +7,7 @@ use std::{
     fs::File,
     io::{self, ErrorKind, Write},
     panic,
+    path::PathBuf,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -176,15 +177,27 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The log of one queue.
 #[derive(Debug)]
-pub struct Log(pub Dir);
+pub struct Log {
+    pub dir: Dir,
+    /// What messages call it.
+    name: String,
+}
 
 impl Log {
     pub fn new() -> Self {
-        Log(Dir::new())
+        Log::named("the log")
+    }
+
+    pub fn named(name: impl Into<String>) -> Self {
+        Log { dir: Dir::new(), name: name.into() }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.path("tasks.log")
     }
 
     pub fn file(&self) -> File {
-        appending(self.0.path("tasks.log"))
+        appending(self.path())
     }
 
     /// A sink that does with each write as `write` says.
@@ -207,11 +220,11 @@ impl Log {
     }
 
     pub fn text(&self) -> String {
-        self.0.read("tasks.log")
+        self.dir.read("tasks.log")
     }
 
     pub fn verify(&self, expect: &Expect) -> Verdict {
-        LogFamily::of(self.0.path("tasks.log")).verify(expect)
+        LogFamily::of(self.path()).verify(expect)
     }
 
     /// The texts that the queue itself wrote: `2 lines dropped reason="queue full"`.
@@ -220,20 +233,22 @@ impl Log {
             let rest = line.strip_prefix("[-] [tracing_tasklog] ")?;
             Some(rest.split_once(' ').expect("a timestamp and a text").1.to_owned())
         };
-        self.0.lines("tasks.log").iter().filter_map(text).collect()
+        self.dir.lines("tasks.log").iter().filter_map(text).collect()
     }
 
     /// Ends a queue to which worker 0 has written `lines` lines, and checks the account: every line is in the log or was
     /// announced there, and the counters say the same.
     pub fn settle(&self, queue: &SharedQueue, guard: QueueGuard, lines: u64) -> Settled {
+        let name = &self.name;
         let report = guard.shutdown(LATEST);
-        assert_eq!(report.pending, 0, "{report:?}");
+        assert_eq!(report.pending, 0, "{name}: {report:?}");
         let stats = queue.stats();
-        assert_eq!((stats.accepted_lines, stats.queued_lines), (lines, 0), "{stats:?}");
-        assert_eq!(stats.written_lines + stats.dropped_lines, lines, "{stats:?}");
+        assert_eq!((stats.accepted_lines, stats.queued_lines), (lines, 0), "{name}: {stats:?}");
+        assert_eq!(stats.written_lines + stats.dropped_lines, lines, "{name}: {stats:?}");
         assert_eq!((report.written, report.dropped), (stats.written_lines, stats.dropped_lines));
         let expect = Expect::new().worker(0, lines).bare_lines().announced_losses();
-        let verdict = self.verify(&expect).assert_clean();
+        let verdict = self.verify(&expect);
+        assert!(verdict.faults.is_empty(), "{name}: {verdict}\n{}", self.text());
         assert_eq!((verdict.found, verdict.announced_dropped), (report.written, report.dropped));
         Settled { lost: report.dropped, errors: stats.errors, fragments: verdict.closed_fragments }
     }

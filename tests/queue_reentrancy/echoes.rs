@@ -32,7 +32,7 @@ fn calls() -> u64 {
 
 fn assert_child(name: &str) {
     let log = Log::new();
-    let child = Child::of_test(name).env("LOG", log.0.path("tasks.log")).limit(LIMIT);
+    let child = Child::of_test(name).env("LOG", log.path()).limit(LIMIT);
     child.spawn().wait().assert_success();
 }
 

@@ -122,7 +122,7 @@ fn child_sink_drops_the_guard() {
 fn a_guard_that_the_sink_drops() {
     let log = Log::new();
     let child = crate::support::child::Child::of_test("sinks::child_sink_drops_the_guard");
-    child.env("LOG", log.0.path("tasks.log")).limit(super::LIMIT).spawn().wait().assert_success();
+    child.env("LOG", log.path()).limit(super::LIMIT).spawn().wait().assert_success();
     let expect = crate::support::verify::Expect::new().worker(0, 1000).other_lines();
     log.verify(&expect).assert_clean();
 }

@@ -51,7 +51,7 @@ fn child_values_log() {
 #[test]
 fn values_that_log_with_room_for_one_line() {
     let log = Log::new();
-    let child = Child::of_test("values::child_values_log").env("LOG", log.0.path("tasks.log"));
+    let child = Child::of_test("values::child_values_log").env("LOG", log.path());
     let output = child.limit(super::LIMIT).spawn().wait().assert_success();
     let expect = Expect::new().worker(0, LINES_SINGLY).worker(1, LINES_SINGLY).other_lines();
     log.verify(&expect).assert_clean();
