@@ -3,7 +3,7 @@
 
 use std::{
     error, fmt,
-    io::{self, ErrorKind, Write as _},
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -231,5 +231,19 @@ pub(crate) fn report(trouble: Trouble, what: fmt::Arguments<'_>) {
     }
     let line = format!("tracing-tasklog: {what}\n");
     // stderr is the last resort: if it fails, there is nobody left to tell.
-    let _ = io::stderr().write_all(line.as_bytes());
+    let _ = say(line.as_bytes());
+}
+
+/// Writes a line to stderr. Not by way of its lock: in a child of fork(2) that could be held for ever.
+#[cfg(unix)]
+fn say(line: &[u8]) -> io::Result<usize> {
+    Ok(rustix::io::write(io::stderr(), line)?)
+}
+
+/// Writes a line to stderr.
+#[cfg(not(unix))]
+fn say(line: &[u8]) -> io::Result<usize> {
+    use io::Write as _;
+
+    io::stderr().write_all(line).map(|()| line.len())
 }

@@ -46,7 +46,7 @@ pub(super) fn run(queue: &Arc<Inner>) {
     let mut wait = Wait::default();
     while let Some(pace) = queue.wait_for_work(&mut wait) {
         let mut outlet = queue.slot.take();
-        let mut troubles = Troubles::new();
+        let mut troubles = Troubles::default();
         let turn = outlet.turn(queue, pace, &mut troubles);
         if queue.forks != sys::forks() {
             std::mem::forget(outlet); // the sink has forked, and this is the child: all of it is the parent's
@@ -140,7 +140,7 @@ impl Inner {
                 return;
             }
             let Some(mut outlet) = self.slot.take_as_guest(limit.saturating_sub(waited)) else { break };
-            let mut troubles = Troubles::new();
+            let mut troubles = Troubles::default();
             let turn = outlet.turn(self, Pace::Quiet, &mut troubles);
             self.slot.put_back(outlet);
             self.tell(troubles);
@@ -159,7 +159,9 @@ impl Inner {
 
     /// Tells about troubles. Nobody has the sink meanwhile.
     fn tell(&self, troubles: Troubles) {
-        troubles.iter().for_each(|(trouble, error)| self.options.notice.tell(*trouble, error));
+        let duty = if troubles.is_echo { Duty::WritesEcho } else { Duty::Writes };
+        let _duty = duty::enter(duty, self.id());
+        troubles.list.iter().for_each(|(trouble, error)| self.options.notice.tell(*trouble, error));
     }
 
     /// Hands everything that was logged so far over. Returns whether that was done within the limit.
