@@ -249,3 +249,76 @@ impl Core {
         self.queued == 0
     }
 }
+
+#[cfg(all(test, not(tasklog_loom)))]
+mod tests {
+    use super::*;
+
+    fn core(capacity: usize) -> (Core, Batches) {
+        let batches = Batches::new(capacity);
+        (Core::new(Mode::Threaded, capacity, batches.empty()), batches)
+    }
+
+    /// What is in the queue, in the order in which it is taken out.
+    fn drained(core: &mut Core, batches: &Batches) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| batches.next().or_else(|| core.take_open(batches))).collect()
+    }
+
+    #[test]
+    fn a_line_is_in_one_batch_and_lines_keep_their_order() {
+        let (mut core, batches) = core(16 * 1024);
+        let lines: Vec<Vec<u8>> =
+            (1_u8..=60).map(|n| [vec![n; usize::from(n) * 17], vec![b'\n']].concat()).collect();
+        lines.iter().for_each(|line| core.append(line, &batches));
+        let found = drained(&mut core, &batches);
+        assert!(found.len() > 4, "{} batches", found.len());
+        assert!(found.iter().all(|batch| batch.len() <= SMALLEST_BATCH && batch.ends_with(b"\n")));
+        assert_eq!(found.concat(), lines.concat());
+        assert_eq!(core.position, lines.concat().len() as u64);
+    }
+
+    #[test]
+    fn more_batches_than_the_channel_takes_are_no_loss() {
+        let (mut core, batches) = core(1);
+        let line = [vec![b'x'; SMALLEST_BATCH], vec![b'\n']].concat();
+        let lines = 10 * (RESERVED / SMALLEST_BATCH);
+        (0..lines).for_each(|_| core.append(&line, &batches));
+        assert_eq!(drained(&mut core, &batches).concat(), line.repeat(lines));
+    }
+
+    #[test]
+    fn room_is_for_the_capacity_and_for_one_larger_line() {
+        let (mut core, batches) = core(100);
+        assert!(core.has_room(1000, false), "it passes alone");
+        core.append(&[b'x'; 60], &batches);
+        assert!(core.has_room(40, false) && !core.has_room(41, false));
+        assert!(core.has_room(40 + RESERVED, true) && !core.has_room(41 + RESERVED, true));
+        assert!(!core.has_room(usize::MAX, false));
+        core.settle(60);
+        assert!(core.has_room(1000, false) && core.is_settled());
+    }
+
+    #[test]
+    fn who_lingers_is_woken_when_it_matters_and_who_sleeps_always() {
+        let (mut core, batches) = core(100);
+        core.append(b"line\n", &batches);
+        for (writer, wakes) in [(Writer::Awake, false), (Writer::Lingers, false), (Writer::Sleeps, true)] {
+            core.writer = writer;
+            assert_eq!(core.wakes_writer(), wakes, "{writer:?}");
+        }
+        let pressing: [fn(&mut Core); 5] = [
+            |core| core.is_urgent = true,
+            |core| core.waiting = 1,
+            |core| core.flush_to = 5,
+            |core| core.mode = Mode::Closing,
+            |core| core.queued = 50,
+        ];
+        for press in pressing {
+            let (mut core, _) = self::core(100);
+            press(&mut core);
+            core.writer = Writer::Lingers;
+            assert!(core.wakes_writer() && core.writer == Writer::Awake);
+            assert!(!core.wakes_writer(), "it was woken already");
+        }
+    }
+}

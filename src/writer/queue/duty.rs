@@ -75,3 +75,25 @@ impl Drop for OnDuty {
         QUEUE.with(|on| on.store(self.queue_before, Ordering::Relaxed));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duty_ends_and_who_has_a_sink_keeps_it_when_it_locks() {
+        assert_eq!(current(), None);
+        let writes = enter(Writes, 1);
+        assert!(is_busy_with(1) && !is_busy_with(2), "another queue may be its sink");
+        {
+            let _locks = enter(Locks, 2);
+            assert_eq!(current(), Writes);
+            let _echo = enter(WritesEcho, 2);
+            assert!(current() == WritesEcho && is_busy_with(2));
+        }
+        assert!(current() == Writes && is_busy_with(1));
+        drop(writes);
+        let _locks = enter(Locks, 1);
+        assert!(current() == Locks && is_busy_with(2), "it can't lock any other");
+    }
+}
