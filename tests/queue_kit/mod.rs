@@ -248,7 +248,7 @@ impl Log {
         assert_eq!((report.written, report.dropped), (stats.written_lines, stats.dropped_lines));
         let expect = Expect::new().worker(0, lines).bare_lines().announced_losses();
         let verdict = self.verify(&expect);
-        assert!(verdict.faults.is_empty(), "{name}: {verdict}\n{}", self.text());
+        assert!(verdict.faults.is_empty(), "{name}: {verdict}\n{:?}", self.announcements());
         assert_eq!((verdict.found, verdict.announced_dropped), (report.written, report.dropped));
         Settled { lost: report.dropped, errors: stats.errors, fragments: verdict.closed_fragments }
     }

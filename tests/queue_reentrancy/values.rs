@@ -1,15 +1,23 @@
 //! Values that log while they are shown, with room for one line.
 
-use std::{collections::HashMap, fmt, sync::atomic::Ordering};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use tracing::info;
 
-use super::{INNER, LINES_SINGLY, Loud, Story, messages, said};
+use super::{INNER, LINES_SINGLY, Loud, Story, log_inner, messages, said};
 use crate::{
-    queue_kit::Log,
+    queue_kit::{Gate, LATEST, Log},
     support::{
         child::{Child, role},
+        holds_within,
         verify::{Expect, numbered},
+        wait_until,
     },
 };
 use tracing_tasklog::writer::SharedQueue;
@@ -83,4 +91,55 @@ fn assert_in_place(log: &Log) {
         }
     }
     assert_eq!(last.values().sum::<u64>(), 2 * LINES_SINGLY);
+}
+
+/// Logs while it is shown, and remembers that this returned.
+struct Patient;
+
+static HAS_RETURNED: AtomicBool = AtomicBool::new(false);
+
+impl fmt::Display for Patient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        log_inner();
+        HAS_RETURNED.store(true, Ordering::SeqCst);
+        f.write_str("x")
+    }
+}
+
+/// The outer call waits for room, the inner one never does: it may hold up anything.
+#[test]
+fn child_value_logs_over_a_stopped_sink() {
+    if !role("values::child_value_logs_over_a_stopped_sink") {
+        return;
+    }
+    let gate = Gate::shut();
+    let before = gate.clone();
+    let write = move |_, _: &[u8]| {
+        before.pass();
+        Ok(())
+    };
+    let story = Story::begin(SharedQueue::builder().capacity_bytes(1), Loud::new(write, |_| {}));
+    info!("fills the queue");
+    wait_until("the sink is stopped", LATEST, || gate.has_visitors());
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            info!("waits for room {Patient}");
+            is_done.store(true, Ordering::SeqCst);
+        });
+        wait_until("the inner call returns", LATEST, || HAS_RETURNED.load(Ordering::SeqCst));
+        let is_done = || is_done.load(Ordering::SeqCst);
+        assert!(!holds_within(Duration::from_millis(100), is_done), "the outer call has waited");
+        gate.open();
+    });
+    story.end(2);
+}
+
+#[test]
+fn a_value_that_logs_while_the_sink_is_stopped_does_not_wait() {
+    let log = Log::new();
+    let child = Child::of_test("values::child_value_logs_over_a_stopped_sink").env("LOG", log.path());
+    child.limit(super::LIMIT).spawn().wait().assert_success();
+    let texts: Vec<_> = messages(&log).collect();
+    assert_eq!(texts, ["fills the queue", "inner 1", "waits for room x"]);
 }
