@@ -82,6 +82,20 @@ pub(super) enum Mode {
     Direct,
 }
 
+/// How far something has come: bytes of the queue, and entries of the side buffer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark {
+    pub(super) main: u64,
+    pub(super) side: u64,
+}
+
+impl Mark {
+    /// Returns whether this is as far as another mark.
+    pub(super) fn has(self, mark: Mark) -> bool {
+        self.main >= mark.main && self.side >= mark.side
+    }
+}
+
 /// The state of a queue.
 #[derive(Debug)]
 pub(super) struct Core {
@@ -92,13 +106,12 @@ pub(super) struct Core {
     /// Bytes that were taken and not written yet.
     queued: usize,
     capacity: usize,
-    /// All bytes that were ever taken; of these, how many were written or lost; and of these, behind how many the sink was
-    /// flushed.
+    /// All bytes that were ever taken; and of these, how many were written or lost.
     pub(super) position: u64,
     pub(super) settled: u64,
-    pub(super) flushed: u64,
-    /// Somebody waits for the flush up to here.
-    pub(super) flush_to: u64,
+    /// Up to where the sink was flushed, and up to where somebody waits for it.
+    pub(super) flushed: Mark,
+    pub(super) flush_to: Mark,
     /// Something shall not wait for more: a line of level ERROR.
     pub(super) is_urgent: bool,
     /// Threads that wait for room; of these, how many go before any other.
@@ -135,8 +148,8 @@ impl Core {
             capacity,
             position: 0,
             settled: 0,
-            flushed: 0,
-            flush_to: 0,
+            flushed: Mark::default(),
+            flush_to: Mark::default(),
             is_urgent: false,
             waiting: 0,
             first: 0,
@@ -202,13 +215,19 @@ impl Core {
         self.is_urgent
             || self.queued >= self.capacity / 2
             || self.waiting > 0
-            || self.flush_to > self.flushed
+            || self.is_flush_wanted()
             || self.mode != Mode::Threaded
     }
 
-    /// Returns whether somebody waits for a flush, and all that it is about was handed to the sink.
-    pub(super) fn is_flush_due(&self) -> bool {
-        self.flush_to > self.flushed && self.settled >= self.flush_to
+    /// Returns whether somebody waits for a flush.
+    pub(super) fn is_flush_wanted(&self) -> bool {
+        !self.flushed.has(self.flush_to)
+    }
+
+    /// Has a flush wanted up to a mark.
+    pub(super) fn want_flush(&mut self, mark: Mark) {
+        let Mark { main, side } = self.flush_to;
+        self.flush_to = Mark { main: main.max(mark.main), side: side.max(mark.side) };
     }
 
     /// Returns whether the writer's thread is to be woken because of what was just done, and notes that it is.
@@ -309,7 +328,7 @@ mod tests {
         let pressing: [fn(&mut Core); 5] = [
             |core| core.is_urgent = true,
             |core| core.waiting = 1,
-            |core| core.flush_to = 5,
+            |core| core.flush_to = Mark { main: 5, side: 0 },
             |core| core.mode = Mode::Closing,
             |core| core.queued = 50,
         ];
