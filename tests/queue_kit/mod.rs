@@ -23,6 +23,7 @@ use tracing_subscriber::{
 use tracing_tasklog::writer::{QueueGuard, SharedQueue};
 
 use crate::support::{
+    child::{Child, role},
     dir::Dir,
     verify::{Expect, LogFamily, Verdict, numbered},
 };
@@ -287,4 +288,13 @@ pub fn line_length(n: u64) -> usize {
 pub fn set_global(layer: impl Layer<Registry> + Send + Sync) {
     let dispatch = Dispatch::new(Registry::default().with(layer));
     dispatcher::set_global_default(dispatch).expect("this process has none yet");
+}
+
+/// Runs the body of the test `name` in a process of its own, which must end in time: a queue that is broken may wait for
+/// ever. To be called by that very test.
+pub fn alone(name: &str, body: impl FnOnce()) {
+    if role(name) {
+        return body();
+    }
+    Child::of_test(name).spawn().wait().assert_success();
 }

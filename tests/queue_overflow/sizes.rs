@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use super::{LATEST, Log, Step, line_length, write};
+use super::{LATEST, Log, Step, alone, line_length, write};
 use crate::support::verify::{Expect, numbered};
 use tracing_tasklog::writer::{Overflow, SharedQueue};
 
@@ -26,80 +26,91 @@ fn a_capacity_of_nothing_is_refused() {
 
 #[test]
 fn a_capacity_of_one_byte_is_enough_for_one_line_at_a_time() {
-    let log = Log::new();
-    let sink = log.sink(|_, bytes| {
-        assert_eq!(bytes.iter().filter(|&&byte| byte == b'\n').count(), 1);
-        Step::Take
+    alone("sizes::a_capacity_of_one_byte_is_enough_for_one_line_at_a_time", || {
+        let log = Log::new();
+        let sink = log.sink(|_, bytes| {
+            assert_eq!(bytes.iter().filter(|&&byte| byte == b'\n').count(), 1);
+            Step::Take
+        });
+        let (queue, guard) =
+            SharedQueue::builder().capacity_bytes(1).spawn(sink).expect("a thread can be made");
+        thread::scope(|scope| {
+            for worker in 0..3 {
+                let queue = &queue;
+                scope.spawn(move || (1..=300).for_each(|n| write_as(queue, worker, n, 9)));
+            }
+        });
+        let report = guard.shutdown(LATEST);
+        assert_eq!((report.written, report.dropped, report.pending), (900, 0, 0));
+        let expect = (0..3).fold(Expect::new().bare_lines(), |expect, worker| expect.worker(worker, 300));
+        log.verify(&expect).assert_clean();
     });
-    let (queue, guard) = SharedQueue::builder().capacity_bytes(1).spawn(sink).expect("a thread can be made");
-    thread::scope(|scope| {
-        for worker in 0..3 {
-            let queue = &queue;
-            scope.spawn(move || (1..=300).for_each(|n| write_as(queue, worker, n, 9)));
-        }
-    });
-    let report = guard.shutdown(LATEST);
-    assert_eq!((report.written, report.dropped, report.pending), (900, 0, 0));
-    let expect = (0..3).fold(Expect::new().bare_lines(), |expect, worker| expect.worker(worker, 300));
-    log.verify(&expect).assert_clean();
 }
 
 #[test]
 fn a_line_larger_than_the_queue_passes_alone() {
-    for overflow in [Overflow::Block, Overflow::BlockFor(LATEST), Overflow::DropNewest] {
-        let log = Log::new();
-        let builder = SharedQueue::builder().capacity_bytes(1000).overflow(overflow);
-        let (queue, guard) = builder.spawn(log.file()).expect("a thread can be made");
-        write_as(&queue, 0, 1, 300_000);
-        guard.flush(LATEST).expect("the file takes everything");
-        write_as(&queue, 0, 2, 9);
-        assert_eq!(log.settle(&queue, guard, 2).lost, 0, "{overflow:?}");
-    }
+    alone("sizes::a_line_larger_than_the_queue_passes_alone", || {
+        for overflow in [Overflow::Block, Overflow::BlockFor(LATEST), Overflow::DropNewest] {
+            let log = Log::new();
+            let builder = SharedQueue::builder().capacity_bytes(1000).overflow(overflow);
+            let (queue, guard) = builder.spawn(log.file()).expect("a thread can be made");
+            write_as(&queue, 0, 1, 300_000);
+            guard.flush(LATEST).expect("the file takes everything");
+            write_as(&queue, 0, 2, 9);
+            assert_eq!(log.settle(&queue, guard, 2).lost, 0, "{overflow:?}");
+        }
+    });
 }
 
-/// Three threads keep the queue full; lines of another that need all of it, or more, get their turn.
+/// Three threads keep the queue full, and the sink makes room for one line at a time; lines of another that need all of the
+/// queue, or more, get their turn.
 #[test]
 fn lines_larger_than_the_queue_pass_while_others_log_all_the_time() {
-    let log = Log::new();
-    let builder = SharedQueue::builder().capacity_bytes(20 * line_length(1));
-    let (queue, guard) = builder.spawn(log.file()).expect("a thread can be made");
-    let is_over = AtomicBool::new(false);
-    let counts: Vec<u64> = thread::scope(|scope| {
-        let (queue, is_over) = (&queue, &is_over);
-        let busy: Vec<_> = (1..4)
-            .map(|worker| {
-                scope.spawn(move || {
-                    let written = (1..).take_while(|&n| {
-                        write_as(queue, worker, n, 9);
-                        !is_over.load(Ordering::SeqCst)
-                    });
-                    written.count() as u64 + 1
+    alone("sizes::lines_larger_than_the_queue_pass_while_others_log_all_the_time", || {
+        let log = Log::new();
+        let builder = SharedQueue::builder().capacity_bytes(20 * line_length(1));
+        let sink = log.sink(|_, _| Step::TakeOnly(line_length(1)));
+        let (queue, guard) = builder.spawn(sink).expect("a thread can be made");
+        let is_over = AtomicBool::new(false);
+        let counts: Vec<u64> = thread::scope(|scope| {
+            let (queue, is_over) = (&queue, &is_over);
+            let busy: Vec<_> = (1..4)
+                .map(|worker| {
+                    scope.spawn(move || {
+                        let written = (1..).take_while(|&n| {
+                            write_as(queue, worker, n, 9);
+                            !is_over.load(Ordering::SeqCst)
+                        });
+                        written.count() as u64 + 1
+                    })
                 })
-            })
-            .collect();
-        (1..=30).for_each(|n| write_as(queue, 0, n, 700 * (1 + n as usize % 3)));
-        is_over.store(true, Ordering::SeqCst);
-        busy.into_iter().map(|thread| thread.join().expect("no thread panics")).collect()
+                .collect();
+            (1..=30).for_each(|n| write_as(queue, 0, n, 700 * (1 + n as usize % 3)));
+            is_over.store(true, Ordering::SeqCst);
+            busy.into_iter().map(|thread| thread.join().expect("no thread panics")).collect()
+        });
+        let report = guard.shutdown(LATEST);
+        assert_eq!((report.dropped, report.pending), (0, 0));
+        let expect = Expect::new().bare_lines().worker(0, 30);
+        let expect = (1..4).zip(counts).fold(expect, |expect, (worker, count)| expect.worker(worker, count));
+        log.verify(&expect).assert_clean();
     });
-    let report = guard.shutdown(LATEST);
-    assert_eq!((report.dropped, report.pending), (0, 0));
-    let expect = Expect::new().bare_lines().worker(0, 30);
-    let expect = (1..4).zip(counts).fold(expect, |expect, (worker, count)| expect.worker(worker, count));
-    log.verify(&expect).assert_clean();
 }
 
 #[test]
 fn several_lines_in_one_call_are_taken_or_dropped_together() {
-    let log = Log::new();
-    let (queue, guard, gate) = super::stopped(super::small().overflow(Overflow::DropNewest), &log);
-    let text = |from: u64| (from..from + 5).map(|n| numbered(0, n, 9) + "\n").collect::<String>();
-    for from in [2, 7, 12, 17] {
-        io::Write::write_all(&mut queue.clone(), text(from).as_bytes()).expect("writing never fails");
-    }
-    assert_eq!(queue.drops().queue_full % 5, 0, "{:?}", queue.drops());
-    assert_eq!(queue.stats().accepted_lines, 21);
-    gate.open();
-    guard.flush(LATEST).expect("the sink goes on");
-    write(&queue, 22, 22);
-    assert!(log.settle(&queue, guard, 22).lost >= 10);
+    alone("sizes::several_lines_in_one_call_are_taken_or_dropped_together", || {
+        let log = Log::new();
+        let (queue, guard, gate) = super::stopped(super::small().overflow(Overflow::DropNewest), &log);
+        let text = |from: u64| (from..from + 5).map(|n| numbered(0, n, 9) + "\n").collect::<String>();
+        for from in [2, 7, 12, 17] {
+            io::Write::write_all(&mut queue.clone(), text(from).as_bytes()).expect("writing never fails");
+        }
+        assert_eq!(queue.drops().queue_full % 5, 0, "{:?}", queue.drops());
+        assert_eq!(queue.stats().accepted_lines, 21);
+        gate.open();
+        guard.flush(LATEST).expect("the sink goes on");
+        write(&queue, 22, 22);
+        assert!(log.settle(&queue, guard, 22).lost >= 10);
+    });
 }

@@ -97,6 +97,30 @@ fn a_sink_that_drops_what_logs() {
     assert!(left.inner > 100 && left.inner > left.nested, "{}", left.output);
 }
 
+/// How much the sink logs at once in the next test: more than is held for it.
+const MUCH: u64 = 3_000;
+
+#[test]
+fn child_sink_logs_much_at_once() {
+    if !role("sinks::child_sink_logs_much_at_once") {
+        return;
+    }
+    let write = |call, _: &[u8]| {
+        (0..if call == 1 { MUCH } else { 0 }).for_each(|_| log_inner());
+        Ok(())
+    };
+    let story = Story::begin(tiny(), Loud::new(write, quiet));
+    story.produce(LINES, log_line);
+    story.end(2 * LINES);
+}
+
+#[test]
+fn a_sink_that_logs_more_at_once_than_is_held_for_it() {
+    let left = assert_story("sinks::child_sink_logs_much_at_once");
+    assert_eq!(left.inner, MUCH, "{}", left.output);
+    assert!((MUCH / 10..MUCH * 9 / 10).contains(&left.nested), "{}", left.output);
+}
+
 /// The guard is dropped by the sink, on the queue's own thread, where nobody may wait for the queue.
 #[test]
 fn child_sink_drops_the_guard() {
