@@ -103,7 +103,7 @@ impl Run {
 fn collected_on_the_write_thread(runs: u32) {
     for lines in CAPACITIES {
         for _ in 0..runs {
-            let run = Run::one(Collector::OnWriteThread, lines);
+            let run = Run::one(Collector::WriteThread, lines);
             run.assert_every_line("tasks.log", 0);
             assert_eq!(run.destroyed_by("read_thread"), 0);
         }
@@ -121,7 +121,7 @@ fn garbage_that_is_collected_on_the_write_thread() {
 fn collected_on_the_read_thread(lines: u64, runs: u32) {
     let mut on_read_thread = 0;
     for _ in 0..runs {
-        let run = Run::one(Collector::OnBoth, lines);
+        let run = Run::one(Collector::Both, lines);
         run.assert_every_line("tasks.log", 0);
         assert_eq!(run.said("nested"), 0, "{}", run.what);
         on_read_thread += run.destroyed_by("read_thread");
@@ -161,7 +161,7 @@ fn garbage_that_is_collected_on_the_read_thread_with_room_for_128_lines() {
 fn collected_whatever_is_dequeued(runs: u32) {
     for lines in CAPACITIES {
         for _ in 0..runs {
-            let run = Run::one(Collector::OnBothAlways, lines);
+            let run = Run::one(Collector::BothAlways, lines);
             run.assert_every_line("tasks.log", run.said("nested"));
         }
     }
@@ -178,7 +178,7 @@ fn garbage_that_is_collected_whatever_is_dequeued() {
 fn collected_on_two_read_threads(runs: u32) {
     for lines in CAPACITIES {
         for _ in 0..runs {
-            let run = Run::of("program::child_with_two_read_threads", Collector::OnBoth, lines);
+            let run = Run::of("program::child_with_two_read_threads", Collector::Both, lines);
             for log in ["one", "two"] {
                 run.assert_every_line_of_two(log);
             }

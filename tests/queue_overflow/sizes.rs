@@ -2,12 +2,22 @@
 
 use std::{
     io,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
+    time::Duration,
 };
 
 use super::{LATEST, Log, Step, alone, line_length, write};
-use crate::support::verify::{Expect, numbered};
+use crate::{
+    queue_kit::Scripted,
+    support::{
+        holds_within,
+        verify::{Expect, numbered},
+    },
+};
 use tracing_tasklog::writer::{Overflow, SharedQueue};
 
 fn write_as(queue: &SharedQueue, worker: u32, n: u64, padding: usize) {
@@ -62,15 +72,25 @@ fn a_line_larger_than_the_queue_passes_alone() {
     });
 }
 
-/// Three threads keep the queue full, and the sink makes room for one line at a time; lines of another that need all of the
-/// queue, or more, get their turn.
+/// Takes one line at a time, each when the queue is full again: as long as others find room, it never runs empty.
+fn reluctant(log: &Log, queue: &Arc<OnceLock<SharedQueue>>) -> Scripted {
+    let queue = Arc::clone(queue);
+    log.sink(move |_, bytes| {
+        let is_full = || queue.get().is_some_and(|queue| queue.stats().queued_lines >= 15);
+        holds_within(Duration::from_millis(6), is_full);
+        Step::TakeOnly(bytes.iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |at| at + 1))
+    })
+}
+
+/// Three threads keep the queue full; lines of another that need all of it, or more, get their turn.
 #[test]
 fn lines_larger_than_the_queue_pass_while_others_log_all_the_time() {
     alone("sizes::lines_larger_than_the_queue_pass_while_others_log_all_the_time", || {
         let log = Log::new();
         let builder = SharedQueue::builder().capacity_bytes(20 * line_length(1));
-        let sink = log.sink(|_, _| Step::TakeOnly(line_length(1)));
-        let (queue, guard) = builder.spawn(sink).expect("a thread can be made");
+        let handle = Arc::default();
+        let (queue, guard) = builder.spawn(reluctant(&log, &handle)).expect("a thread can be made");
+        handle.set(queue.clone()).expect("set once");
         let is_over = AtomicBool::new(false);
         let counts: Vec<u64> = thread::scope(|scope| {
             let (queue, is_over) = (&queue, &is_over);
@@ -85,13 +105,13 @@ fn lines_larger_than_the_queue_pass_while_others_log_all_the_time() {
                     })
                 })
                 .collect();
-            (1..=30).for_each(|n| write_as(queue, 0, n, 700 * (1 + n as usize % 3)));
+            (1..=6).for_each(|n| write_as(queue, 0, n, 500 + 700 * (n as usize % 3)));
             is_over.store(true, Ordering::SeqCst);
             busy.into_iter().map(|thread| thread.join().expect("no thread panics")).collect()
         });
         let report = guard.shutdown(LATEST);
         assert_eq!((report.dropped, report.pending), (0, 0));
-        let expect = Expect::new().bare_lines().worker(0, 30);
+        let expect = Expect::new().bare_lines().worker(0, 6);
         let expect = (1..4).zip(counts).fold(expect, |expect, (worker, count)| expect.worker(worker, count));
         log.verify(&expect).assert_clean();
     });

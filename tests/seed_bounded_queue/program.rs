@@ -34,15 +34,15 @@ const TRASH: u64 = 10;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Collector {
     /// On the write thread only.
-    OnWriteThread,
+    WriteThread,
     /// On both; on the read thread at each message of the write thread.
-    OnBoth,
+    Both,
     /// On both; on the read thread at whatever it dequeues: what was logged by the read thread too.
-    OnBothAlways,
+    BothAlways,
 }
 
 impl Collector {
-    pub(crate) const ALL: [Collector; 3] = [Collector::OnWriteThread, Collector::OnBoth, Collector::OnBothAlways];
+    pub(crate) const ALL: [Collector; 3] = [Collector::WriteThread, Collector::Both, Collector::BothAlways];
 
     fn of_this_child() -> Collector {
         let name = env::var("COLLECTOR").expect("the parent says which");
@@ -97,9 +97,9 @@ impl Write for Reader {
         let saved = self.log.write(messages)?;
         let is_from_write_thread = messages.windows(5).any(|word| word == b"Hello");
         match self.collector {
-            Collector::OnWriteThread => {}
-            Collector::OnBoth if !is_from_write_thread => {}
-            Collector::OnBoth | Collector::OnBothAlways => collect(),
+            Collector::WriteThread => {}
+            Collector::Both if !is_from_write_thread => {}
+            Collector::Both | Collector::BothAlways => collect(),
         }
         Ok(saved)
     }
