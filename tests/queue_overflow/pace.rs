@@ -1,0 +1,119 @@
+//! When lines come to the file, and how often the queue's thread wakes up for nothing.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    sync::mpsc::{self, Receiver, Sender},
+    time::{Duration, Instant},
+};
+
+use tracing::{error, info};
+
+use super::{LATEST, Log};
+use crate::support::{capture::under, holds_within};
+use tracing_tasklog::{TaskLayer, writer::SharedQueue};
+
+/// A file that tells when it is written to.
+struct Clocked {
+    file: File,
+    tell: Sender<Instant>,
+}
+
+impl Write for Clocked {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes);
+        self.tell.send(Instant::now()).map_err(io::Error::other)?;
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How long after its log call each of twenty lines was in the file; before each `pause` passes.
+fn delays(pause: Duration, log_one: fn()) -> Vec<Duration> {
+    let log = Log::new();
+    let (tell, told): (_, Receiver<Instant>) = mpsc::channel();
+    let sink = Clocked { file: log.file(), tell };
+    let (queue, guard) = SharedQueue::builder().spawn(sink).expect("a thread can be made");
+    let mut delays = under(TaskLayer::new(queue), || {
+        let delay = |_| {
+            holds_within(pause, || false);
+            let began = Instant::now();
+            log_one();
+            told.recv_timeout(LATEST).expect("the line is written").saturating_duration_since(began)
+        };
+        (0..20).map(delay).collect::<Vec<_>>()
+    });
+    assert_eq!(guard.shutdown(LATEST).written, 20);
+    delays.sort_unstable();
+    delays
+}
+
+/// Longer than it takes until the queue's thread sleeps; and shorter.
+const PAUSES: [Duration; 2] = [Duration::from_millis(60), Duration::from_millis(3)];
+
+#[test]
+fn an_error_is_in_the_file_at_once() {
+    for pause in PAUSES {
+        let delays = delays(pause, || error!("look at this"));
+        // Some of them: the machine may be busy with other tests. Lines that wait for company take longer, all of them.
+        assert!(delays[5] < Duration::from_millis(8), "after {pause:?}: {delays:?}");
+    }
+}
+
+#[test]
+fn any_line_is_in_the_file_within_50_ms() {
+    for pause in PAUSES {
+        let delays = delays(pause, || info!("nothing special"));
+        assert!(delays[5] < Duration::from_millis(50), "after {pause:?}: {delays:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod wake_ups {
+    use std::fs;
+
+    use super::*;
+    use crate::{
+        queue_kit::write,
+        support::child::{Child, role, say},
+    };
+
+    /// How often the queue's thread went to sleep so far.
+    fn sleeps() -> u64 {
+        let tasks = fs::read_dir("/proc/self/task").expect("Linux");
+        let read = |task: &fs::DirEntry, name| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+        let mut queues = tasks.flatten().filter(|task| read(task, "comm").trim_end() == "tasklog-queue");
+        let queue = queues.next().expect("a thread of that name");
+        assert!(queues.next().is_none(), "one only");
+        let status = read(&queue, "status");
+        let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        count.and_then(|count| count.trim().parse().ok()).expect("a number")
+    }
+
+    #[test]
+    fn child_is_idle() {
+        if !role("pace::wake_ups::child_is_idle") {
+            return;
+        }
+        let log = Log::new();
+        let (queue, guard) = SharedQueue::builder().spawn(log.file()).expect("a thread can be made");
+        write(&queue, 1, 1000);
+        guard.flush(LATEST).expect("the file takes everything");
+        holds_within(Duration::from_millis(200), || false);
+        let before = sleeps();
+        let began = Instant::now();
+        holds_within(Duration::from_secs(2), || false);
+        let (slept, seconds) = (sleeps() - before, began.elapsed().as_secs_f64());
+        say(&format!("slept {slept} times in {seconds} s"));
+        assert!(slept as f64 <= 5.0 * seconds, "{slept} times in {seconds} s");
+        assert_eq!(log.settle(&queue, guard, 1000).lost, 0);
+    }
+
+    #[test]
+    fn an_idle_queue_sleeps() {
+        Child::of_test("pace::wake_ups::child_is_idle").spawn().wait().assert_success();
+    }
+}

@@ -1,0 +1,151 @@
+//! Sinks that never work again, or hang: the program ends within its limits all the same. Each in a process of its own.
+
+use std::{
+    env,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::Step;
+use crate::{
+    queue_kit::{Gate, LATEST, Log, Told, write},
+    support::{
+        child::{Child, Output, role, say},
+        holds_within, wait_until,
+    },
+};
+use tracing_tasklog::writer::{QueueGuard, SharedQueue};
+
+/// How long a child may live that has nothing to wait for but a stall of [`STALL`].
+const LIMIT: Duration = Duration::from_secs(8);
+const STALL: Duration = Duration::from_millis(300);
+
+fn run(name: &str, end: &str) -> Output {
+    Child::of_test(name).env("END", end).limit(LIMIT).spawn().wait()
+}
+
+/// How the parent wants this child to end.
+fn end(queue: &SharedQueue, guard: QueueGuard) {
+    let way = env::var("END").expect("the parent says how");
+    say(&format!("ends by {way}"));
+    match way.as_str() {
+        "drop" => drop(guard),
+        "shutdown" => {
+            let report = guard.shutdown(STALL);
+            let stats = queue.stats();
+            assert_eq!(report.written + report.dropped + report.pending, stats.accepted_lines, "{report:?}");
+        }
+        "flush" => say(&format!("flushed: {}", guard.flush(STALL).is_ok())),
+        "exit" => std::process::exit(0),
+        "forget" => std::mem::forget(guard),
+        other => panic!("{other}?"),
+    }
+    say("ended");
+}
+
+const WAYS: [&str; 5] = ["drop", "shutdown", "flush", "exit", "forget"];
+
+#[test]
+fn child_has_a_sink_that_hangs() {
+    if !role("lasting::child_has_a_sink_that_hangs") {
+        return;
+    }
+    let (log, gate) = (Log::new(), Gate::shut());
+    let before = gate.clone();
+    let sink = log.sink(move |call, _| {
+        if call > 1 {
+            before.pass();
+        }
+        Step::Take
+    });
+    let builder = SharedQueue::builder().stall_timeout(STALL).capacity_bytes(1000);
+    let (queue, guard) = builder.spawn(sink).expect("a thread can be made");
+    write(&queue, 1, 1);
+    guard.flush(LATEST).expect("the first line is taken");
+    // More than there is room for: the calls wait for a stall once, and are dropped then.
+    let began = Instant::now();
+    write(&queue, 2, 500);
+    assert!(began.elapsed() >= STALL, "{:?}", began.elapsed());
+    assert!(gate.has_visitors() && queue.drops().queue_stalled > 400, "{:?}", queue.drops());
+    end(&queue, guard);
+}
+
+#[test]
+fn a_sink_that_hangs_does_not_keep_the_program() {
+    for way in WAYS {
+        let output = run("lasting::child_has_a_sink_that_hangs", way).assert_success();
+        let is_told =
+            [" lines are still in the queue", " lines are lost"].map(|text| output.stderr.contains(text));
+        assert!(is_told.contains(&true), "{way}: what is left is told: {output}");
+    }
+}
+
+#[test]
+fn child_has_a_broken_sink() {
+    if !role("lasting::child_has_a_broken_sink") {
+        return;
+    }
+    let step = if env::var_os("PANICS").is_some() { Step::Panic } else { Step::Break };
+    let log = Log::new();
+    let sink = log.sink(move |call, _| if call > 1 { step } else { Step::Take });
+    let builder = SharedQueue::builder().stall_timeout(STALL).on_error(Told::default().hook());
+    let (queue, guard) = builder.spawn(sink).expect("a thread can be made");
+    write(&queue, 1, 1);
+    guard.flush(LATEST).expect("the first line is taken");
+    write(&queue, 2, 200);
+    end(&queue, guard);
+    if env::var("END").is_ok_and(|way| way == "drop") {
+        let stats = queue.stats();
+        assert_eq!((stats.accepted_lines, stats.written_lines, stats.dropped_lines), (200, 1, 199));
+    }
+}
+
+#[test]
+fn a_sink_that_is_broken_for_good_does_not_keep_the_program() {
+    for way in WAYS {
+        run("lasting::child_has_a_broken_sink", way).assert_success();
+    }
+}
+
+#[test]
+fn a_sink_that_always_panics_does_not_keep_the_program() {
+    for way in WAYS {
+        let child = Child::of_test("lasting::child_has_a_broken_sink").env("PANICS", "1").env("END", way);
+        child.limit(LIMIT).spawn().wait().assert_success();
+    }
+}
+
+#[test]
+fn child_is_idle_behind_a_broken_sink() {
+    if !role("lasting::child_is_idle_behind_a_broken_sink") {
+        return;
+    }
+    let step = if env::var_os("PANICS").is_some() { Step::Panic } else { Step::Break };
+    let (log, told) = (Log::new(), Told::default());
+    let is_healed = Arc::new(AtomicBool::new(false));
+    let works = Arc::clone(&is_healed);
+    let sink = log.sink(move |_, _| if works.load(Ordering::SeqCst) { Step::Take } else { step });
+    let calls = sink.calls();
+    let (queue, guard) =
+        SharedQueue::builder().on_error(told.hook()).spawn(sink).expect("a thread can be made");
+    write(&queue, 1, 20);
+    wait_until("every line is given up", LATEST, || queue.stats().dropped_lines == 20);
+    // The announcement may be tried again meanwhile, but not all the time, and nobody is told all the time.
+    let (before, heard) = (calls.writes(), told.all().len());
+    holds_within(Duration::from_secs(1), || calls.writes() > before + 1000);
+    let (tries, told) = (calls.writes() - before, told.all().len() - heard);
+    assert!(tries <= 20 && told <= 20, "{tries} tries and {told} calls of the hook in a second of idleness");
+    is_healed.store(true, Ordering::SeqCst);
+    write(&queue, 21, 30);
+    assert_eq!(log.settle(&queue, guard, 30).lost, 20);
+}
+
+#[test]
+fn a_broken_sink_is_left_in_peace_and_told_of_its_losses_when_it_works_again() {
+    let name = "lasting::child_is_idle_behind_a_broken_sink";
+    Child::of_test(name).limit(LIMIT).spawn().wait().assert_success();
+    Child::of_test(name).env("PANICS", "1").limit(LIMIT).spawn().wait().assert_success();
+}
