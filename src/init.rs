@@ -16,7 +16,8 @@ const LEVEL: &str = "TASKLOG_LEVEL";
 
 /// Has everything that the program logs written to what `spec` asks for, with the lifecycle of its tasks.
 ///
-/// It opens a [`TaskWriter`] (a path, `instance:PATH`, `watched:PATH` or `stdout`: see [`TaskWriter::open`]), puts a [`TaskLayer`]
+/// It opens a [`TaskWriter`] (a path, `instance:PATH`, `watched:PATH` or `stdout`, each also behind `queued+`: see
+/// [`TaskWriter::open`]), puts a [`TaskLayer`]
 /// with [`with_lifecycle`](TaskLayer::with_lifecycle) over it, and that under a [`LevelFilter`] into a registry,
 /// which becomes the global default subscriber.
 ///
@@ -34,6 +35,10 @@ const LEVEL: &str = "TASKLOG_LEVEL";
 /// `std::process::exit` drops nothing, and it needs no guard: open tasks are closed all the same (but on Windows, where
 /// it runs no exit handlers). No line waits in the program for either: each is with the operating system when its log
 /// call returns.
+///
+/// Behind a queue, lines do wait. The guard has them written after the closing lines, and ends the queue: what is logged
+/// later is written directly. So does `std::process::exit` (but on Windows). SIGKILL, and SIGTERM in a program that doesn't
+/// handle it, cost what is in the queue.
 ///
 /// # Errors
 ///
@@ -64,8 +69,14 @@ pub fn try_init(spec: &str) -> Result<InterruptGuard, Error> {
         return Err(subscriber_is_set());
     }
     let level = level()?;
-    let layer = TaskLayer::new(TaskWriter::open(spec)?).with_lifecycle(true).with_min_level(level);
+    let writer = TaskWriter::open(spec)?;
+    let layer = TaskLayer::new(writer.clone()).with_lifecycle(true).with_min_level(level);
     let guard = layer.interrupt_on_drop();
+    #[cfg(feature = "queue")]
+    let guard = match writer.end_queue() {
+        Some(end) => guard.then(end),
+        None => guard,
+    };
     let subscriber = tracing_subscriber::registry().with(layer).with(level);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| subscriber_is_set())?;
     #[cfg(feature = "tracing-log")]

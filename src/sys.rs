@@ -54,24 +54,26 @@ extern "C" fn in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed); // the child has one thread, which made it
 }
 
-/// What is called around each fork, in the parent: before and after.
+/// What is called around each fork, in the parent.
 #[cfg(feature = "queue")]
-static AROUND_FORKS: OnceLock<(fn(), fn())> = OnceLock::new();
+static BEFORE_FORKS: OnceLock<fn()> = OnceLock::new();
+#[cfg(feature = "queue")]
+static AFTER_FORKS: OnceLock<fn()> = OnceLock::new();
 
 /// Has `before` and `after` called around each fork, on the thread that forks, in the parent. Only the first call counts.
 #[cfg(feature = "queue")]
 pub(crate) fn around_forks(before: fn(), after: fn()) {
     watch_forks();
-    if AROUND_FORKS.set((before, after)).is_err() {
+    if BEFORE_FORKS.set(before).is_err() || AFTER_FORKS.set(after).is_err() {
         return;
     }
     #[cfg(unix)]
     {
         extern "C" fn call_before() {
-            drop(AROUND_FORKS.get().map(|(before, _)| catch_unwind(before)));
+            drop(BEFORE_FORKS.get().map(catch_unwind));
         }
         extern "C" fn call_after() {
-            drop(AROUND_FORKS.get().map(|(_, after)| catch_unwind(after)));
+            drop(AFTER_FORKS.get().map(catch_unwind));
         }
         // SAFETY: both are `extern "C"` functions without arguments that never unwind.
         let refused = unsafe { pthread_atfork(Some(call_before), Some(call_after), None) };

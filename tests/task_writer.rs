@@ -54,6 +54,7 @@ fn child_opens() {
     let mut opened = TaskWriter::open(&var("SPEC"));
     if let Ok(writer) = &mut opened {
         writer.write_all(b"written\n").expect("writing never fails");
+        writer.flush().expect("it takes a moment at most");
         assert_eq!(writer.stats().written_lines, 1);
     }
     // On stderr, so that what is on stdout was written by nobody but the writer.
@@ -100,6 +101,13 @@ fn every_spec_leads_to_its_writer() {
     leads_to("instances", "instances");
     #[cfg(feature = "watch")]
     leads_to("watched:logs/tasks-{env:WORKER_ID}.log", "logs/tasks-3.log");
+    #[cfg(feature = "queue")]
+    {
+        leads_to("queued+instance:logs/tasks-{instance}.log", "logs/tasks-i7.log");
+        assert_eq!(opened("queued+stdout"), (String::new(), None, true));
+    }
+    #[cfg(all(feature = "queue", feature = "watch"))]
+    leads_to("queued+watched:logs/tasks.log", "logs/tasks.log");
     #[cfg(unix)]
     {
         leads_to("C:tasks.log", "C:tasks.log"); // one letter: a drive
@@ -114,10 +122,8 @@ fn every_spec_leads_to_its_writer() {
 
 #[test]
 fn every_error_names_the_spec_and_what_to_write_and_leaves_nothing() {
-    let expected = "expected instance:PATH, a bare PATH, which means the same, watched:PATH, or stdout";
-    let later = |spec: &str, kind: &str| {
-        format!("{spec:?} asks for \"{kind}\", which this version doesn't have yet: {expected}")
-    };
+    let expected = "expected instance:PATH, a bare PATH, which means the same, watched:PATH, stdout, or, behind a queue, \
+                    queued+instance:PATH, queued+watched:PATH, queued+stdout";
     let unknown = |spec: &str, kind: &str| {
         let way_out = "if it is the path of a file, write \"instance:\" before it";
         format!("{spec:?} asks for \"{kind}\", which is no writer: {expected}; {way_out}")
@@ -133,10 +139,21 @@ fn every_error_names_the_spec_and_what_to_write_and_leaves_nothing() {
         "\"watched:x.log\" asks for \"watched\", which needs the feature `watch` of tracing-tasklog"
             .to_owned(),
     );
-    refused("queue:/run/app/q", later("queue:/run/app/q", "queue"));
-    refused("queued+instance:x.log", later("queued+instance:x.log", "queued+instance"));
-    refused("queued+watched:x.log", later("queued+watched:x.log", "queued+watched"));
-    refused("queued+stdout", later("queued+stdout", "queued+stdout"));
+    let later = format!("\"queue:/q\" asks for \"queue\", which this version doesn't have yet: {expected}");
+    refused("queue:/q", later);
+    for spec in ["queued+instance:", "queued+watched:"] {
+        #[cfg(feature = "queue")]
+        refused(spec, format!("{spec:?} has no path after the colon: {expected}"));
+        #[cfg(not(feature = "queue"))]
+        refused(
+            spec,
+            format!("{spec:?} asks for a queue, which needs the feature `queue` of tracing-tasklog"),
+        );
+    }
+    for spec in ["queued+", "queued+x.log", "queued+STDOUT", "queued+queued+stdout"] {
+        let way_out = "if it is the path of a file, write \"instance:\" before it";
+        refused(spec, format!("{spec:?} doesn't say what is behind the queue: {expected}; {way_out}"));
+    }
     refused("queued+queue:x", unknown("queued+queue:x", "queued+queue"));
     refused("syslog:local0", unknown("syslog:local0", "syslog"));
     refused("Instance:x.log", unknown("Instance:x.log", "Instance"));

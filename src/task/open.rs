@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    mem,
+    fmt, mem,
     sync::{Arc, Mutex, Once, Weak},
     time::Duration,
 };
@@ -96,16 +96,26 @@ fn interrupt_at_exit() {
 #[derive(Debug)]
 pub struct InterruptGuard {
     open: Arc<OpenTasks>,
+    /// What is to be dropped when the tasks are closed.
+    then: Option<Box<dyn fmt::Debug + Send + Sync>>,
 }
 
 impl InterruptGuard {
     pub(crate) fn new(open: &Arc<OpenTasks>) -> Self {
-        InterruptGuard { open: Arc::clone(open) }
+        InterruptGuard { open: Arc::clone(open), then: None }
+    }
+
+    /// Has something else end with the guard, after the tasks.
+    #[cfg(feature = "queue")]
+    pub(crate) fn then(mut self, end: impl fmt::Debug + Send + Sync + 'static) -> Self {
+        self.then = Some(Box::new(end));
+        self
     }
 }
 
 impl Drop for InterruptGuard {
     fn drop(&mut self) {
         self.open.interrupt_all();
+        drop(self.then.take());
     }
 }

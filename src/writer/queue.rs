@@ -1,4 +1,28 @@
 //! `SharedQueue`: a bounded queue, with one thread that writes.
+//!
+//! # The protocol
+//!
+//! A log call copies its line to the end of the *open batch*, under a short lock ([`core`]). When the next line doesn't fit,
+//! the batch is full and goes into a channel; written ones come back through another, so that in the long run nothing is
+//! allocated. Bytes count as queued until the sink has taken them.
+//!
+//! The *sink* is in a [`slot`]: whoever takes it out is the only one who writes, has one turn ([`outlet`]: one write, or one
+//! flush), and puts it back. Nobody holds a lock while the sink runs. As a rule it is the writer's thread ([`run`]). It takes
+//! full batches while there are any, then *lingers* for a moment, so that more lines go into one system call, then takes the
+//! open batch, and sleeps when nothing more has come. Whether it lingers or sleeps is noted under the lock of the core. So
+//! whoever appends a line knows whether it is to be woken: when it sleeps, always; when it lingers, if the queue is half
+//! full, or somebody waits for room or for a flush, or the line is of level ERROR. It is woken after the lock is released.
+//!
+//! Without that thread (after the end of the queue, in a child of fork) whoever logs appends its line like anybody, and then
+//! takes turns with the sink until the line is written.
+//!
+//! Who can't have the lock, because this thread may be holding it ([`duty`]), and who must not wait, because this thread is the
+//! one that makes room, puts its line into the *side buffer* ([`side`]), which has no lock. It is written at the place in the
+//! order of all lines where it was logged. What is logged while such a line is written is only counted: a sink that logs
+//! whenever it is called would otherwise keep itself busy for ever.
+//!
+//! Of what is shared, only the side buffer's counters and the copy of the position are atomics of its own: numbers that
+//! order nothing. Everything else goes through a mutex or a channel.
 
 mod builder;
 mod core;
@@ -7,6 +31,8 @@ mod duty;
 mod failure;
 mod guard;
 mod inner;
+#[cfg(all(test, tasklog_loom))]
+mod model;
 mod outlet;
 mod registry;
 mod run;
@@ -15,17 +41,17 @@ mod slot;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
+use self::inner::{Inner, Limit};
 pub use self::{
     builder::SharedQueueBuilder,
     drops::{Announce, Drops},
     guard::{QueueGuard, Report},
 };
-use self::inner::{Inner, Limit};
 use super::{
     LineKind, Stats, TakeLines,
     handle::{Handle, takes_lines},
 };
-use crate::handoff;
+use crate::{Error, handoff};
 
 /// How long `io::Write::flush` waits at most.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
@@ -46,7 +72,90 @@ pub enum Overflow {
     DropNewest,
 }
 
-/// A bounded queue.
+/// A bounded queue: whoever logs puts a line into it and goes on, and one thread writes to a sink.
+///
+/// A log call costs a copy of the line. The sink, which is any [`io::Write`], gets whole lines, in the order in which each thread
+/// logged them, up to 64 KiB with one call; so a file on a slow disk, a socket, or a writer that compresses holds nobody up. A
+/// line is there within 50 ms, one of level ERROR at once. While nothing is logged the thread sleeps.
+///
+/// Clones share the queue. It ends with its [`QueueGuard`], or with its last clone.
+///
+/// # When the queue is full
+///
+/// What happens then is up to [`overflow`](SharedQueueBuilder::overflow): as a rule the log call waits. A sink that takes nothing
+/// for 5 s ([`stall_timeout`](SharedQueueBuilder::stall_timeout)) holds nobody up any longer: lines are dropped until it moves
+/// again. Each is counted ([`drops`](Self::drops)), the error hook or stderr is told, and the log says so where they would be:
+/// `[-] [tracing_tasklog] 2026-01-01T12:00:00 152 lines dropped reason="queue full"`.
+///
+/// # It can't deadlock on itself
+///
+/// Whatever is logged on the thread that writes (by the sink, by a value that it drops, by an error hook, by a panic hook), and
+/// whatever is logged inside of another log call of the same thread (by a `Display`, by a signal handler), waits for nothing. If
+/// there is no room, or no lock can be had, it goes into a side buffer of 256 KiB and 1,024 lines, in order. What doesn't fit,
+/// and what the writing of such lines causes in turn, is counted. All signals are blocked on the thread.
+///
+/// (A signal handler that logs can still meet what it has interrupted elsewhere: a lock of the allocator, say, or of another
+/// layer. It is safe where the thread was in this queue. Better have a thread wait for signals.)
+///
+/// # When the sink fails
+///
+/// | the sink | then |
+/// |---|---|
+/// | takes a part | gets the rest with the next call: no line is torn |
+/// | `Interrupted`, `WouldBlock`, `TimedOut`, a full disk or quota, `ResourceBusy`, `OutOfMemory` | is tried again, soon and then twice a second, and nothing is lost while there is room |
+/// | any other error | is tried three times; then the line is lost, and the next one is tried. A fragment of it is closed by CAN LF |
+/// | panics with several lines | gets them again one by one: if it had taken some before, they are there twice |
+/// | panics with one line | that is lost |
+/// | hangs | see above. The program still ends |
+///
+/// # What survives what
+///
+/// | | lines that were logged before |
+/// |---|---|
+/// | return from `main`, a panic that unwinds, `process::exit` (but on Windows) | all are written, as long as the sink takes them |
+/// | abort, `panic = "abort"` | with [`QueueGuard::flush_on_panic`] a panic has them written; else what is in the queue is lost |
+/// | SIGKILL, the OOM killer, SIGTERM that nobody handles | what is in the queue is lost |
+///
+/// # After the end, and after fork(2)
+///
+/// Lines that are logged after the end of the queue are written directly: by the thread that logs, before the log call returns.
+/// The same holds in a child made by fork(2), with the same sink; its [`stats`](Self::stats) count its own lines. The fork waits
+/// for the sink to return from a call that it is in, a fifth of a second at most: if it doesn't, the child's lines are lost,
+/// counted and told.
+///
+/// # Examples
+///
+/// ```
+/// use tracing_subscriber::{filter::LevelFilter, prelude::*};
+/// use tracing_tasklog::{
+///     TaskLayer,
+///     writer::{InstanceFile, SharedQueue},
+/// };
+///
+/// # let dir = tempfile::tempdir()?;
+/// # std::env::set_current_dir(&dir)?;
+/// let file = InstanceFile::builder("logs/tasks-{instance}.log").build()?;
+/// let (queue, _ends_the_queue) = SharedQueue::builder().spawn(file.clone())?;
+/// let layer = TaskLayer::new(queue).with_lifecycle(true);
+/// let _interrupts_open_tasks = layer.interrupt_on_drop(); // dropped first: its lines still go through the queue
+/// tracing_subscriber::registry().with(layer).with(LevelFilter::INFO).init();
+///
+/// tracing::info!("hello");
+/// # drop((_interrupts_open_tasks, _ends_the_queue));
+/// # assert_eq!(file.stats().written_lines, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// One line of JSON for each event, by tracing-subscriber's own layer:
+///
+/// ```
+/// use tracing_subscriber::prelude::*;
+/// use tracing_tasklog::writer::{Announce, SharedQueue};
+///
+/// let (queue, _guard) = SharedQueue::builder().announce(Announce::Json).spawn(std::io::stdout())?;
+/// tracing_subscriber::registry().with(tracing_subscriber::fmt::layer().json().with_writer(queue)).init();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct SharedQueue(Handle<Shared>);
 
@@ -72,6 +181,24 @@ impl SharedQueue {
     pub fn drops(&self) -> Drops {
         self.0.queue.here().drops()
     }
+
+    /// Returns how many lines of its own the queue has handed to the sink.
+    pub(super) fn announcements(&self) -> u64 {
+        self.0.queue.here().lock().announcements
+    }
+
+    /// Returns when everything logged so far was handed over.
+    pub(super) fn flush(&self) -> Result<(), Error> {
+        self.0.flush()
+    }
+}
+
+impl Shared {
+    fn flush(&self) -> Result<(), Error> {
+        let queue = self.queue.here();
+        let is_flushed = queue.flush(Limit::Time(FLUSH_PATIENCE));
+        if is_flushed { Ok(()) } else { Err(guard::not_flushed(queue, FLUSH_PATIENCE)) }
+    }
 }
 
 impl TakeLines for Shared {
@@ -85,18 +212,16 @@ impl TakeLines for Shared {
     }
 
     fn flush_lines(&self) -> io::Result<()> {
-        let queue = self.queue.here();
-        if queue.flush(Limit::Time(FLUSH_PATIENCE)) {
-            return Ok(());
-        }
-        Err(guard::not_flushed(queue, FLUSH_PATIENCE).into())
+        Ok(self.flush()?)
     }
 }
 
 /// The last clone is gone: nobody can log any more.
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.queue.here().close();
+        if let Some(queue) = self.queue.here_if_any() {
+            queue.close();
+        }
     }
 }
 

@@ -1,8 +1,17 @@
 //! `TaskWriter`: the writer that a text from configuration asks for.
 
+#[cfg(feature = "queue")]
+mod queued;
+
 use std::{io, path::Path};
 
+use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
+
+#[cfg(feature = "queue")]
+pub(crate) use self::queued::EndQueue;
+#[cfg(feature = "queue")]
+use self::queued::Queued;
 
 #[cfg(feature = "watch")]
 use super::WatchedFile;
@@ -13,9 +22,11 @@ use super::{
 use crate::Error;
 
 /// What can be written before the colon, or alone.
-const EXPECTED: &str = "expected instance:PATH, a bare PATH, which means the same, watched:PATH, or stdout";
+const EXPECTED: &str = "expected instance:PATH, a bare PATH, which means the same, watched:PATH, stdout, or, behind a \
+                        queue, queued+instance:PATH, queued+watched:PATH, queued+stdout";
 
-/// An [`InstanceFile`], a `WatchedFile` or standard output, chosen at run time: by [`open`](TaskWriter::open), or by `From`.
+/// An [`InstanceFile`], a `WatchedFile` or standard output, each also behind a `SharedQueue` of its own, chosen at run time: by
+/// [`open`](TaskWriter::open), or by `From`.
 ///
 /// It promises [what every writer does](crate::writer), standard output included: a line that can't be written, to
 /// a pipe that nobody reads any more, say, is counted, and neither an error nor a panic. Clones share the counters,
@@ -46,6 +57,10 @@ enum Chosen {
     #[cfg(feature = "watch")]
     Watched(WatchedFile),
     Stdout(Stdout),
+    #[cfg(feature = "queue")]
+    Shared(super::SharedQueue),
+    #[cfg(feature = "queue")]
+    Queued(Box<Queued>),
 }
 
 impl TaskWriter {
@@ -57,6 +72,7 @@ impl TaskWriter {
     /// | `logs/tasks-{instance}.log` | the same: a bare path |
     /// | `watched:/var/log/app/tasks.log` | a `WatchedFile` with every option at its default (feature `watch`) |
     /// | `stdout` | standard output, for containers: whole lines, each written before the log call returns |
+    /// | `queued+instance:…`, `queued+watched:…`, `queued+stdout` | the same behind a `SharedQueue` with every option at its default (feature `queue`): a thread of its own writes. It ends with the last clone, or with the guard of [`try_init`](crate::try_init); lines that are logged later are written directly. What the process leaves in it is written when it exits |
     ///
     /// What looks like a kind of writer, two ASCII letters or more, `+` among them, before the first colon, is
     /// taken for one. Put `instance:` before a path that looks so; `C:\logs\tasks.log` doesn't.
@@ -68,9 +84,10 @@ impl TaskWriter {
     /// # Errors
     ///
     /// - The spec is empty, or has nothing after `instance:` or `watched:`.
-    /// - It asks for a writer that isn't there: `queue:` and `queued+…:` are names of later versions. A
-    ///   bare `stderr` or `STDOUT`, which nobody means as the name of a file, is refused too.
+    /// - It asks for a writer that isn't there: `queue:` is a name of a later version. A bare `stderr` or `STDOUT`, which
+    ///   nobody means as the name of a file, is refused too, and so is a bare path behind `queued+`.
     /// - The file can't be opened: see [`InstanceFile`](super::InstanceFileBuilder::build) and `WatchedFile`.
+    /// - The thread of the queue can't be started.
     ///
     /// ```
     /// use tracing_tasklog::writer::TaskWriter;
@@ -82,16 +99,22 @@ impl TaskWriter {
         if spec.trim().is_empty() {
             return Err(Error::invalid(format!("the writer {spec:?} is empty: {EXPECTED}")));
         }
-        match split(spec) {
+        match spec.strip_prefix("queued+") {
+            Some(behind) => TaskWriter::behind_a_queue(spec, behind),
+            None => TaskWriter::at_once(spec, spec),
+        }
+    }
+
+    /// Opens what a part of `spec` asks for, without a queue.
+    fn at_once(spec: &str, part: &str) -> Result<TaskWriter, Error> {
+        match split(part) {
             (None, "stdout") => Ok(TaskWriter(Chosen::Stdout(Stdout::new()))),
             (None, word) if ["stdout", "stderr"].iter().any(|name| word.eq_ignore_ascii_case(name)) => {
                 Err(unknown(spec, word))
             }
-            (Some(kind), _) | (None, kind @ "queued+stdout") if is_of_a_later_version(kind) => {
-                Err(Error::invalid(format!(
-                    "{spec:?} asks for \"{kind}\", which this version doesn't have yet: {EXPECTED}"
-                )))
-            }
+            (Some("queue"), _) => Err(Error::invalid(format!(
+                "{spec:?} asks for \"queue\", which this version doesn't have yet: {EXPECTED}"
+            ))),
             (Some("instance" | "watched"), "") => {
                 Err(Error::invalid(format!("{spec:?} has no path after the colon: {EXPECTED}")))
             }
@@ -106,6 +129,26 @@ impl TaskWriter {
         }
     }
 
+    /// Opens what the part of `spec` behind `queued+` asks for, behind a queue.
+    fn behind_a_queue(spec: &str, behind: &str) -> Result<TaskWriter, Error> {
+        match split(behind) {
+            (Some("instance" | "watched"), _) | (None, "stdout") => {}
+            (Some(kind), _) => return Err(unknown(spec, &format!("queued+{kind}"))),
+            (None, _) => {
+                return Err(Error::invalid(format!(
+                    "{spec:?} doesn't say what is behind the queue: {EXPECTED}; \
+                     if it is the path of a file, write \"instance:\" before it"
+                )));
+            }
+        }
+        #[cfg(not(feature = "queue"))]
+        return Err(Error::invalid(format!(
+            "{spec:?} asks for a queue, which needs the feature `queue` of tracing-tasklog"
+        )));
+        #[cfg(feature = "queue")]
+        Ok(TaskWriter(Chosen::Queued(Box::new(Queued::new(TaskWriter::at_once(spec, behind)?)?))))
+    }
+
     /// Returns the counters as they are now: one snapshot.
     pub fn stats(&self) -> Stats {
         match &self.0 {
@@ -113,6 +156,10 @@ impl TaskWriter {
             #[cfg(feature = "watch")]
             Chosen::Watched(file) => file.stats(),
             Chosen::Stdout(stdout) => stdout.stats(),
+            #[cfg(feature = "queue")]
+            Chosen::Shared(queue) => queue.stats(),
+            #[cfg(feature = "queue")]
+            Chosen::Queued(queued) => queued.stats(),
         }
     }
 
@@ -123,21 +170,30 @@ impl TaskWriter {
             #[cfg(feature = "watch")]
             Chosen::Watched(file) => Some(file.path()),
             Chosen::Stdout(_) => None,
+            #[cfg(feature = "queue")]
+            Chosen::Shared(_) => None,
+            #[cfg(feature = "queue")]
+            Chosen::Queued(queued) => queued.path(),
         }
     }
 
     /// Returns when every line written so far is on the disk: [`InstanceFile::sync`]. A standard output that is a pipe
-    /// or a terminal has no disk to wait for.
+    /// or a terminal has no disk to wait for; of a `SharedQueue` with a sink of its own nobody knows, so that is flushed.
     ///
     /// # Errors
     ///
-    /// A file can't be synchronized, with fsync(2)'s error as the source.
+    /// - A file can't be synchronized, with fsync(2)'s error as the source.
+    /// - Lines are still in the queue after 5 s ([`Error::is_timeout`]).
     pub fn sync(&self) -> Result<(), Error> {
         match &self.0 {
             Chosen::Instance(file) => file.sync(),
             #[cfg(feature = "watch")]
             Chosen::Watched(file) => file.sync(),
             Chosen::Stdout(_) => stdout::sync(),
+            #[cfg(feature = "queue")]
+            Chosen::Shared(queue) => queue.flush(),
+            #[cfg(feature = "queue")]
+            Chosen::Queued(queued) => queued.sync(),
         }
     }
 
@@ -147,6 +203,19 @@ impl TaskWriter {
             #[cfg(feature = "watch")]
             Chosen::Watched(file) => file,
             Chosen::Stdout(stdout) => stdout,
+            #[cfg(feature = "queue")]
+            Chosen::Shared(queue) => queue,
+            #[cfg(feature = "queue")]
+            Chosen::Queued(queued) => queued.bytes(),
+        }
+    }
+
+    /// Returns what ends the writer's queue when it is dropped, if there is one.
+    #[cfg(feature = "queue")]
+    pub(crate) fn end_queue(&self) -> Option<EndQueue> {
+        match &self.0 {
+            Chosen::Queued(queued) => Some(queued.end()),
+            _ => None,
         }
     }
 }
@@ -161,10 +230,6 @@ fn split(spec: &str) -> (Option<&str>, &str) {
         Some((kind, rest)) if is_kind(kind) => (Some(kind), rest),
         _ => (None, spec),
     }
-}
-
-fn is_of_a_later_version(kind: &str) -> bool {
-    ["queue", "queued+instance", "queued+watched", "queued+stdout"].contains(&kind)
 }
 
 fn unknown(spec: &str, kind: &str) -> Error {
@@ -187,6 +252,14 @@ impl From<WatchedFile> for TaskWriter {
     }
 }
 
+#[cfg(feature = "queue")]
+impl From<super::SharedQueue> for TaskWriter {
+    /// The guard stays with its owner.
+    fn from(queue: super::SharedQueue) -> Self {
+        TaskWriter(Chosen::Shared(queue))
+    }
+}
+
 impl<'a> MakeWriter<'a> for TaskWriter {
     type Writer = LineWriter<'a>;
 
@@ -196,6 +269,23 @@ impl<'a> MakeWriter<'a> for TaskWriter {
             #[cfg(feature = "watch")]
             Chosen::Watched(file) => file.make_writer(),
             Chosen::Stdout(stdout) => stdout.make_writer(),
+            #[cfg(feature = "queue")]
+            Chosen::Shared(queue) => queue.make_writer(),
+            #[cfg(feature = "queue")]
+            Chosen::Queued(queued) => queued.queue().make_writer(),
+        }
+    }
+
+    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Self::Writer {
+        match &self.0 {
+            Chosen::Instance(file) => file.make_writer_for(meta),
+            #[cfg(feature = "watch")]
+            Chosen::Watched(file) => file.make_writer_for(meta),
+            Chosen::Stdout(stdout) => stdout.make_writer_for(meta),
+            #[cfg(feature = "queue")]
+            Chosen::Shared(queue) => queue.make_writer_for(meta),
+            #[cfg(feature = "queue")]
+            Chosen::Queued(queued) => queued.queue().make_writer_for(meta),
         }
     }
 }

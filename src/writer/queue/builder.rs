@@ -87,7 +87,7 @@ impl SharedQueueBuilder {
         }
         sys::watch_forks();
         let outlet = Box::new(Outlet::new(Box::new(sink)));
-        let queue = Arc::new(Inner::new(self.options, Mode::Threaded, Some(outlet)));
+        let queue = Arc::new(Inner::new(self.options, Mode::Threaded, outlet));
         let for_thread = Arc::clone(&queue);
         let builder = thread::Builder::new().name("tasklog-queue".to_owned());
         let thread = sys::with_signals_blocked(|| builder.spawn(move || run::run(&for_thread)))

@@ -31,7 +31,7 @@ impl Batches {
         // A batch is handed over when the next line doesn't fit, so two that follow each other are more than one in size.
         let most = 2 * (capacity / size + RESERVED / size) + 4;
         let batches = Batches { full: bounded(most), empty: bounded(most), size };
-        (0..most.min(READY)).for_each(|_| batches.give_back(Vec::with_capacity(size)));
+        (0..(capacity / size + 4).min(READY)).for_each(|_| batches.give_back(Vec::with_capacity(size)));
         batches
     }
 
@@ -104,10 +104,14 @@ pub(super) struct Core {
     /// Threads that wait for room; of these, how many go before any other.
     pub(super) waiting: usize,
     pub(super) first: usize,
+    /// Threads that wait for something to be written.
+    pub(super) watching: usize,
     /// Rises whenever the sink has taken something, or something was given up.
     pub(super) progress: u64,
     /// Somebody has waited for progress in vain, and there was none since.
     pub(super) is_stalled: bool,
+    /// That lines are lost by it was told.
+    pub(super) has_told_stall: bool,
     /// Lines by what became of them, without the side buffer's before they are written.
     pub(super) accepted: u64,
     pub(super) written: u64,
@@ -116,6 +120,8 @@ pub(super) struct Core {
     pub(super) gap: Option<u64>,
     pub(super) cut: u64,
     pub(super) bytes: u64,
+    /// Lines of the queue's own that the sink has taken.
+    pub(in crate::writer) announcements: u64,
     pub(super) errors: u64,
 }
 
@@ -134,14 +140,17 @@ impl Core {
             is_urgent: false,
             waiting: 0,
             first: 0,
+            watching: 0,
             progress: 0,
             is_stalled: false,
+            has_told_stall: false,
             accepted: 0,
             written: 0,
             drops: Drops::default(),
             gap: None,
             cut: 0,
             bytes: 0,
+            announcements: 0,
             errors: 0,
         }
     }
@@ -226,6 +235,7 @@ impl Core {
     pub(super) fn moved(&mut self) {
         self.progress += 1;
         self.is_stalled = false;
+        self.has_told_stall = false;
     }
 
     /// Counts lines that had no room.

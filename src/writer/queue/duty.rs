@@ -38,11 +38,6 @@ pub(super) fn current() -> Duty {
     }
 }
 
-/// Returns whether this thread has the sink of some queue.
-pub(super) fn has_a_sink() -> bool {
-    current() >= Writes
-}
-
 /// Returns whether this thread is in the middle of something for just this queue, or holds some queue's lock.
 pub(super) fn is_busy_with(queue: usize) -> bool {
     match current() {

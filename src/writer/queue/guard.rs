@@ -90,6 +90,11 @@ impl QueueGuard {
         Report { written: stats.written_lines, dropped: stats.dropped_lines, pending: stats.queued_lines }
     }
 
+    /// Ends the queue as dropping the guard does.
+    pub(crate) fn end(&self) {
+        end(&self.queue);
+    }
+
     /// Has a panic, on whatever thread, write what was logged before it, 5 s long at most, and then call the panic hook that
     /// was there before.
     ///
@@ -119,18 +124,19 @@ pub(super) fn not_flushed(queue: &Inner, limit: Duration) -> Error {
 impl Drop for QueueGuard {
     fn drop(&mut self) {
         if !self.is_shut_down {
-            end(&self.queue);
+            self.end();
         }
     }
 }
 
 /// Ends a queue, as long as its sink takes something from time to time.
 pub(super) fn end(queue: &Inner) {
-    let queue = queue.here();
-    if !queue.end(Limit::Progress) {
+    let Some(queue) = queue.here_if_any() else { return };
+    if !queue.end(Limit::Progress) && !queue.is_mine() {
         let lines = queue.stats().queued_lines;
-        if lines > 0 {
-            report(Trouble::Dropped, format_args!("{lines} lines are still in the queue, its sink takes nothing"));
-        }
+        report(
+            Trouble::Dropped,
+            format_args!("{lines} lines are still in the queue, its sink takes nothing"),
+        );
     }
 }

@@ -21,6 +21,7 @@ use super::{
     slot::Slot,
 };
 use crate::{
+    Error,
     error::Trouble,
     notice::Notice,
     sys,
@@ -103,7 +104,7 @@ impl Locked<'_> {
 }
 
 impl Inner {
-    pub(super) fn new(options: Options, mode: Mode, outlet: Option<Box<Outlet>>) -> Self {
+    pub(super) fn new(options: Options, mode: Mode, outlet: Box<Outlet>) -> Self {
         let batches = Batches::new(options.capacity);
         let core = Core::new(mode, options.capacity, batches.empty());
         Inner {
@@ -171,7 +172,7 @@ impl Inner {
 
     /// Returns whether these lines can't even have the lock.
     fn must_go_aside(&self, kind: LineKind) -> bool {
-        if kind.is_logged { duty::current() != Duty::None } else { duty::is_busy_with(self.id()) }
+        if kind.is_logged { duty::current() != Duty::None } else { self.is_mine() }
     }
 
     /// Takes lines where nobody may wait.
@@ -181,23 +182,23 @@ impl Inner {
         } else {
             self.side.push(self.position.load(Ordering::Relaxed), lines, count, was_cut);
         }
-        if !duty::has_a_sink() {
-            self.wake(); // whether it sleeps can't be asked
-        }
+        self.wake(); // whether it sleeps can't be asked
     }
 
     /// Counts lines for which no room was found.
     #[cold]
     fn refuse(&self, mut core: Locked<'_>, cause: Cause, count: u64) {
         core.drop_lines(cause, count);
-        let (wakes, total) = (core.wakes_writer(), core.drops.total());
+        let wakes = core.wakes_writer();
+        let is_told = cause != Cause::Stalled || std::mem::replace(&mut core.has_told_stall, true);
         drop(core);
         if wakes {
             self.wake();
         }
-        if cause == Cause::Stalled {
+        if !is_told {
             // The one who writes may never come to say so.
-            let error = crate::Error::dropped(total, "the sink takes nothing");
+            let error =
+                Error::dropped(count, "the sink of the queue takes nothing, and so with what follows");
             self.options.notice.tell(Trouble::Dropped, &error);
         }
     }
@@ -257,12 +258,14 @@ impl Inner {
 
     /// Tells those who wait that something has moved.
     pub(super) fn tell_of_progress(&self, core: Locked<'_>) {
-        let waiting = core.waiting > 0;
+        let (waiting, watching) = (core.waiting > 0, core.watching > 0);
         drop(core);
         if waiting {
             self.room.notify_all();
         }
-        self.moved.notify_all();
+        if watching {
+            self.moved.notify_all();
+        }
     }
 
     /// Waits until `is_over`, but not longer than `limit` says. Returns whether it is.
@@ -270,9 +273,10 @@ impl Inner {
         let began = Instant::now();
         let mut core = self.lock();
         let mut patience = Patience::new(&core, self.options.stall_timeout);
-        loop {
+        core.watching += 1;
+        let is_over = loop {
             if is_over(&core) {
-                return true;
+                break true;
             }
             if core.wakes_writer() {
                 self.wake();
@@ -283,13 +287,15 @@ impl Inner {
                 Limit::Progress => SLICE,
             };
             if left.is_zero() {
-                return false;
+                break false;
             }
             core.wait(&self.moved, left);
             if matches!(limit, Limit::Progress) {
                 patience.look(&mut core);
             }
-        }
+        };
+        core.watching -= 1;
+        is_over
     }
 
     /// Returns the counters as they are now.

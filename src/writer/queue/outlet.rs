@@ -1,10 +1,12 @@
 //! The sink, and what is on its way into it: whole lines, whatever part of them it takes at a time.
 //!
-//! One thread has it at a time: it takes it out of the [`Slot`], has one turn, and puts it back. Errors that heal (a full
+//! One thread has it at a time: it takes it out of the [`Slot`](super::slot::Slot), has one turn, and puts it back. Errors that heal (a full
 //! disk) keep what is there for the next turn; any other is tried three times, and then costs one line.
 
+mod outcome;
+
 use std::{
-    io::{self, ErrorKind, Write},
+    io::{ErrorKind, Write},
     mem,
     time::{Duration, Instant},
 };
@@ -22,16 +24,6 @@ use crate::{
     error::Trouble,
     writer::{lines, tail},
 };
-
-/// How soon an error is followed by the next try, at first and at most.
-const RETRY_AFTER: Duration = Duration::from_millis(1);
-const RETRY_AT_MOST: Duration = Duration::from_millis(500);
-
-/// How often a line meets an error that nothing suggests will heal, before it is given up.
-const TRIES: u32 = 3;
-
-/// How often in a row a call that was interrupted is made again at once.
-const INTERRUPTIONS: u32 = 1000;
 
 /// Losses are announced so often at most, while there is much to write.
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(250);
@@ -141,7 +133,8 @@ impl Outlet {
 
     /// The sink of a child made by fork(2): what its parent is about to write is not its own.
     pub(super) fn in_child(self) -> Self {
-        Outlet::new(self.sink)
+        let is_torn = self.is_torn || self.is_within_a_line() || self.own.is_within_a_line();
+        Outlet { is_torn, ..Outlet::new(self.sink) }
     }
 
     /// Has the sink pass on what it may keep, as far as it can now.
@@ -249,7 +242,7 @@ impl Outlet {
         if !self.own.is_done() {
             return Some(Source::Own);
         }
-        if !self.side.is_done() && (self.main.is_done() || self.side_position <= queue.lock().settled) {
+        if !self.side.is_done() && self.side_position <= queue.lock().settled {
             return Some(Source::Side);
         }
         (!self.main.is_done()).then_some(Source::Main)
@@ -307,136 +300,6 @@ impl Outlet {
             Err(Failure::Panic) => self.panicked(queue, source, to - from, troubles),
             Err(Failure::Error(error)) => self.failed(queue, source, error, to - from, troubles),
         }
-    }
-
-    /// The sink has taken so many bytes.
-    fn took(&mut self, queue: &Inner, source: Source, bytes: usize) {
-        let flow = self.flow(source);
-        let written = lines::count(&flow.bytes[flow.at..flow.at + bytes]);
-        flow.at += bytes;
-        let mut core = queue.lock();
-        core.bytes += bytes as u64;
-        match source {
-            Source::Main => {
-                core.settle(bytes);
-                core.written += written;
-            }
-            Source::Side => {
-                queue.side.done(bytes);
-                core.written += written;
-                core.moved();
-            }
-            Source::Own => {
-                core.moved();
-                if self.own.is_done() {
-                    self.announced = self.announcing;
-                }
-            }
-        }
-        queue.tell_of_progress(core);
-    }
-
-    /// The sink has returned an error.
-    fn failed(
-        &mut self,
-        queue: &Inner,
-        source: Source,
-        error: io::Error,
-        bytes: usize,
-        troubles: &mut Troubles,
-    ) -> Turn {
-        queue.lock().errors += 1;
-        self.failures += 1;
-        if error.kind() == ErrorKind::Interrupted && self.failures < INTERRUPTIONS {
-            return Turn::More;
-        }
-        let (error, heals) = Failure::Error(error).into_error();
-        let is_given_up = !heals && self.failures >= TRIES;
-        if is_given_up {
-            self.reason = tail::reason(&error);
-            self.give_up_a_line(queue, source, bytes);
-        }
-        if error.kind() != ErrorKind::WouldBlock {
-            troubles.push((Trouble::Write, Error::io_somewhere("write to the sink of the queue", error)));
-        }
-        if is_given_up { Turn::More } else { self.wait() }
-    }
-
-    /// The sink has panicked: what it has taken can't be told. With several lines, each is tried alone; one is given up.
-    fn panicked(&mut self, queue: &Inner, source: Source, bytes: usize, troubles: &mut Troubles) -> Turn {
-        queue.lock().errors += 1;
-        let error = io::Error::other("it panicked");
-        let flow = self.flow(source);
-        if lines::first(&flow.bytes[flow.at..]) == bytes {
-            self.reason = "the sink panicked".to_owned();
-            self.give_up_a_line(queue, source, bytes);
-        }
-        self.is_careful = true;
-        troubles.push((Trouble::Panic, Error::io_somewhere("write to the sink of the queue", error)));
-        Turn::More
-    }
-
-    /// Gives up the first line of what the sink was given.
-    fn give_up_a_line(&mut self, queue: &Inner, source: Source, bytes: usize) {
-        self.is_torn |= self.flow(source).is_within_a_line();
-        let flow = self.flow(source);
-        let line = lines::first(&flow.bytes[flow.at..flow.at + bytes]);
-        flow.at += line;
-        let mut core = queue.lock();
-        match source {
-            // An announcement: the log will be told of all of it when it can be.
-            Source::Own => {
-                (self.own, self.announcing) = (Flow::default(), self.announced);
-                let settled = core.settled;
-                core.gap.get_or_insert(settled);
-                core.moved();
-            }
-            Source::Side => {
-                core.drops.sink_failed += 1;
-                core.moved();
-                queue.side.done(line);
-            }
-            Source::Main => {
-                core.drops.sink_failed += 1;
-                core.settle(line);
-                let settled = core.settled;
-                core.gap.get_or_insert(settled);
-            }
-        }
-        queue.tell_of_progress(core);
-    }
-
-    /// Returns when to try again.
-    fn wait(&mut self) -> Turn {
-        let pause = RETRY_AFTER.saturating_mul(1 << self.failures.clamp(1, 10)).min(RETRY_AT_MOST);
-        let at = Instant::now() + pause;
-        self.retry_at = Some(at);
-        Turn::Wait(at)
-    }
-
-    /// Has the sink pass on what it may keep.
-    fn flush(&mut self, queue: &Inner, troubles: &mut Troubles) -> Turn {
-        if self.is_dirty {
-            let duty = if self.has_lines { Duty::Writes } else { Duty::WritesEcho };
-            let on_duty = duty::enter(duty, queue.id());
-            let flushed = calmly(|| self.sink.flush());
-            drop(on_duty);
-            if let Err(failure) = flushed {
-                queue.lock().errors += 1;
-                self.failures += 1;
-                let (error, heals) = failure.into_error();
-                troubles.push((Trouble::Write, Error::io_somewhere("flush the sink of the queue", error)));
-                if heals || self.failures < TRIES {
-                    return self.wait();
-                }
-            }
-            self.failures = 0;
-            (self.is_dirty, self.has_lines) = (false, false);
-        }
-        let mut core = queue.lock();
-        core.flushed = core.settled;
-        queue.tell_of_progress(core);
-        Turn::Idle
     }
 }
 

@@ -6,6 +6,7 @@
 //! other thread was in the middle of a call of it. Lines that were on their way are the parent's to write.
 
 use std::{
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -19,7 +20,6 @@ use super::{
     outlet::Outlet,
 };
 use crate::{
-    Error,
     error::{Trouble, report},
     sys,
 };
@@ -79,6 +79,20 @@ impl Parked {
     }
 }
 
+/// The sink of a child whose parent's could not be had.
+#[derive(Debug)]
+struct Busy;
+
+impl io::Write for Busy {
+    fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+        Err(io::Error::other("it was in use when this process was forked"))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn before_fork() {
     if duty::current() != Duty::None {
         return; // it has the sink itself, or may wait for itself
@@ -88,8 +102,7 @@ fn before_fork() {
         let _duty = duty::enter(Duty::Locks, queue.id());
         let Some(mut outlet) = queue.slot.take_as_guest(PATIENCE) else { continue };
         outlet.clean(queue); // what it keeps would be written twice
-        if let Err(outlet) = queue.parked.0.try_send(outlet)
-        {
+        if let Err(outlet) = queue.parked.0.try_send(outlet) {
             queue.slot.put_back(outlet.into_inner()); // another thread forks at the same moment
         }
     }
@@ -121,18 +134,15 @@ impl Inner {
     }
 
     /// Returns the queue of this process, if anything was logged to it.
-    fn here_if_any(&self) -> Option<&Inner> {
+    pub(super) fn here_if_any(&self) -> Option<&Inner> {
         if self.forks == sys::forks() { Some(self) } else { self.child.get()?.here_if_any() }
     }
 
     /// The queue of a child: whoever logs writes.
     fn child(&self) -> Inner {
-        let sink = self.parked.1.try_recv().ok().map(|outlet| Box::new(outlet.in_child()));
-        if sink.is_none() {
-            let error = Error::dropped(0, "the sink of the queue was in use when this process was forked");
-            self.options.notice.tell(Trouble::Dropped, &error);
-        }
-        Inner::new(self.options.clone(), Mode::Direct, sink)
+        let parents = self.parked.1.try_recv().map(|outlet| outlet.in_child());
+        let outlet = parents.unwrap_or_else(|_| Outlet::new(Box::new(Busy)));
+        Inner::new(self.options.clone(), Mode::Direct, Box::new(outlet))
     }
 
     /// Has the writer's thread begin with what there is.
@@ -146,4 +156,3 @@ impl Inner {
         }
     }
 }
-

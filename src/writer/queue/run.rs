@@ -27,6 +27,8 @@ struct Wait {
     lingers_until: Option<Instant>,
     /// The sink has failed, and isn't tried before.
     retries_at: Option<Instant>,
+    /// What was there up to this position has waited long enough.
+    takes_to: u64,
     /// The last turn may have left something to do.
     has_more: bool,
     /// The queue ends; and everything was done, with that known.
@@ -44,7 +46,8 @@ pub(super) fn run(queue: &Arc<Inner>) {
         let mut troubles = Troubles::new();
         let turn = outlet.turn(queue, pace, &mut troubles);
         if queue.forks != sys::forks() {
-            return; // the sink has forked, and this is the child: the queue is the parent's
+            std::mem::forget(outlet); // the sink has forked, and this is the child: all of it is the parent's
+            return;
         }
         queue.slot.put_back(outlet);
         queue.tell(troubles);
@@ -72,7 +75,7 @@ impl Inner {
             }
             let may_retry = wait.retries_at.take().is_some();
             let is_pressed = core.is_pressing() && (core.has_open() || core.flush_to > core.flushed);
-            let has_work = may_retry || wait.has_more || !self.batches.is_empty() || !self.side.is_empty();
+            let has_work = may_retry || wait.has_more || !self.batches.is_empty() || !self.side.is_clear();
             wait.is_closing = core.mode == Mode::Closing;
             if wait.is_closing {
                 if wait.is_done && !has_work && core.is_settled() {
@@ -83,7 +86,8 @@ impl Inner {
                 return Some(Pace::Quiet);
             }
             if has_work || is_pressed {
-                return Some(if core.is_pressing() { Pace::All } else { Pace::Full });
+                let takes_all = core.is_pressing() || !self.side.is_clear() || core.settled < wait.takes_to;
+                return Some(if takes_all { Pace::All } else { Pace::Full });
             }
             match wait.lingers_until {
                 Some(until) if now < until => {
@@ -91,7 +95,10 @@ impl Inner {
                     drop(core);
                     thread::park_timeout(until - now);
                 }
-                Some(_) => return Some(Pace::Quiet),
+                Some(_) => {
+                    wait.takes_to = core.position;
+                    return Some(Pace::Quiet);
+                }
                 None if core.has_open() => wait.lingers_until = Some(now + LINGER),
                 None => {
                     core.writer = Writer::Sleeps;
@@ -123,7 +130,7 @@ impl Inner {
         let mut waited = Duration::ZERO;
         loop {
             let core = self.lock();
-            let is_done = core.flushed >= position && core.is_settled() && self.side.is_clear();
+            let is_done = core.flushed >= position && self.side.is_clear();
             let limit = if core.is_stalled { Duration::ZERO } else { self.options.stall_timeout };
             drop(core);
             if is_done {
@@ -135,12 +142,7 @@ impl Inner {
             self.slot.put_back(outlet);
             self.tell(troubles);
             match turn {
-                Turn::More => waited = Duration::ZERO,
-                Turn::Idle => {
-                    if self.lock().flushed >= position {
-                        return;
-                    }
-                }
+                Turn::More | Turn::Idle => waited = Duration::ZERO,
                 Turn::Wait(_) if waited >= limit => break,
                 Turn::Wait(at) => {
                     let pause = at.saturating_duration_since(Instant::now()).min(PAUSE);
@@ -168,14 +170,19 @@ impl Inner {
         if wakes {
             self.wake();
         }
-        if duty::is_busy_with(self.id()) {
-            return false; // it would wait for itself
+        if self.is_mine() {
+            return false;
         }
         if mode == Mode::Direct {
             self.write_here(position);
             return self.lock().flushed >= position;
         }
         self.wait_until(limit, |core| core.flushed >= position && self.side.is_clear())
+    }
+
+    /// Returns whether this thread is in the middle of something for this queue: then it would wait for itself.
+    pub(super) fn is_mine(&self) -> bool {
+        duty::is_busy_with(self.id())
     }
 
     /// Begins to end the queue.
@@ -197,7 +204,7 @@ impl Inner {
         let core = self.lock();
         let (position, mode) = (core.position, core.mode);
         drop(core);
-        if duty::is_busy_with(self.id()) {
+        if self.is_mine() {
             return false;
         }
         if mode == Mode::Direct {
