@@ -106,7 +106,6 @@ fn end_in_child(queue: &SharedQueue, guard: &QueueGuard) {
             let own = unsafe { std::ptr::read(guard) };
             let report = own.shutdown(Duration::from_secs(5));
             assert_eq!((report.written, report.dropped, report.pending), (LINES, 0, 0), "its own lines");
-            write(queue, u32::MAX, 0);
         }
         _ => {}
     }
@@ -178,6 +177,7 @@ fn a_child_that_drops_queue_and_guard_leaves_the_parents_alone() {
     for sink in SINKS {
         assert_every_line_once(sink, "drop");
         assert_every_line_once(sink, "drop and exit");
+        assert_every_line_once(sink, "shutdown");
     }
 }
 
@@ -221,6 +221,38 @@ fn a_child_of_a_child_writes_as_a_child_does() {
             .fold(of_parent(&output), |expect, own| expect.worker(own, 2 * LINES).worker(own + 1, LINES));
         assert_log(&dir, &expect, format_args!("{sink}: {output}"));
     }
+}
+
+#[test]
+fn child_forks_on_two_threads() {
+    if !role("child_forks_on_two_threads") {
+        return;
+    }
+    let (queue, guard) = spawn(sink());
+    let queue = &queue;
+    while_others_log(
+        |worker, n| write(queue, worker, n),
+        || {
+            thread::scope(|scope| {
+                for forker in 0..2 {
+                    let fork = move |round| {
+                        let own = THREADS + 2 * round + forker;
+                        wait_for(forked(|| (1..=LINES).for_each(|n| write(queue, own, n))));
+                    };
+                    scope.spawn(move || (0..2 * ROUNDS).for_each(fork));
+                }
+            });
+        },
+    );
+    drop(guard);
+}
+
+#[test]
+fn two_threads_that_fork_at_once_give_each_child_the_sink() {
+    let (dir, output) = run("child_forks_on_two_threads", "file", "");
+    let children = THREADS..THREADS + 4 * ROUNDS;
+    let expect = children.fold(of_parent(&output), |expect, worker| expect.worker(worker, LINES));
+    assert_log(&dir, &expect, output);
 }
 
 #[test]
@@ -322,4 +354,32 @@ fn a_sink_that_hangs_delays_a_fork_by_a_quarter_of_a_second_at_most_and_hangs_no
     let children = (1..=5).fold(Expect::new().bare_lines(), |expect, worker| expect.allowed(worker, LINES));
     assert_log(&dir, &children.worker(0, 10), &output);
     assert!(output.stderr.contains("forked"), "the children say that their lines are lost: {output}");
+}
+
+#[test]
+fn child_forks_while_others_speak_on_stderr() {
+    if !role("child_forks_while_others_speak_on_stderr") {
+        return;
+    }
+    let (is_let_go, is_hanging) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let sink = Hangs { sink: file(), is_let_go: Arc::clone(&is_let_go), is_hanging: Arc::clone(&is_hanging) };
+    let (queue, guard) = spawn(sink);
+    write(&queue, 0, 1);
+    wait_until("it hangs", PATIENCE, || is_hanging.load(Ordering::Relaxed));
+    let speak = |_, _| io::stderr().write_all(b"..........").expect("somebody reads it");
+    while_others_log(speak, || {
+        // The lock of stderr is held by one of them nearly always, and for ever in the child.
+        (0..ROUNDS / 2)
+            .for_each(|round| wait_for(forked(|| (1..=LINES).for_each(|n| write(&queue, 1 + round, n)))));
+    });
+    is_let_go.store(true, Ordering::Relaxed);
+    drop(guard);
+}
+
+#[test]
+fn a_child_that_says_what_is_lost_waits_for_nobody_who_speaks_on_stderr() {
+    let (dir, output) = run("child_forks_while_others_speak_on_stderr", "file", "");
+    let stderr = output.stderr.chars().filter(|&char| char != '.').collect::<String>();
+    assert!(stderr.contains("forked"), "the children say that their lines are lost: {stderr}");
+    assert_log(&dir, &Expect::new().bare_lines().worker(0, 1), stderr);
 }
