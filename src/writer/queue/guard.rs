@@ -135,7 +135,7 @@ pub(super) fn end(queue: &Inner) {
     if !queue.end(Limit::Progress) && !queue.is_mine() {
         let lines = queue.stats().queued_lines;
         report(
-            Trouble::Dropped,
+            Trouble::Pending,
             format_args!("{lines} lines are still in the queue, its sink takes nothing"),
         );
     }

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread::Thread,
@@ -57,12 +57,34 @@ pub(super) struct Inner {
     /// A copy of the core's position, for those who can't have its lock.
     position: AtomicU64,
     pub(super) slot: Slot,
-    /// The writer's thread.
+    /// The writer's thread, and whether it has let go of this.
     pub(super) thread: OnceLock<Thread>,
+    pub(super) ended: Arc<Ended>,
     /// How often this process was forked when this was made, and the queue of its children.
     pub(super) forks: u64,
     pub(super) child: OnceLock<Box<Inner>>,
     pub(super) parked: Parked,
+}
+
+/// Whether a thread has let go of everything.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    has: Mutex<bool>,
+    told: Condvar,
+}
+
+impl Ended {
+    pub(super) fn tell(&self) {
+        *self.has.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.told.notify_all();
+    }
+
+    /// Waits for it, within `limit`.
+    pub(super) fn wait(&self, limit: Duration) {
+        let has = self.has.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whether it has is of no consequence: it is about to.
+        let _ = self.told.wait_timeout_while(has, limit, |has| !*has);
+    }
 }
 
 /// The core, locked.
@@ -117,6 +139,7 @@ impl Inner {
             position: AtomicU64::new(0),
             slot: Slot::new(outlet),
             thread: OnceLock::new(),
+            ended: Arc::default(),
             forks: sys::forks(),
             child: OnceLock::new(),
             parked: Parked::new(),

@@ -1,6 +1,6 @@
 //! The protocol under loom: every order in which its threads can run.
 //!
-//! `RUSTFLAGS="--cfg tasklog_loom" cargo test --release --lib queue::model`
+//! `bash .ci/deep loom` runs it.
 
 use loom::{
     sync::{Arc, Mutex},

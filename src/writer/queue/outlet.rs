@@ -80,7 +80,19 @@ pub(super) enum Turn {
 }
 
 /// What is told when nobody has the sink.
-pub(super) type Troubles = Vec<(Trouble, Error)>;
+#[derive(Debug, Default)]
+pub(super) struct Troubles {
+    pub(super) list: Vec<(Trouble, Error)>,
+    /// They come from the writing of what the writing has caused.
+    pub(super) is_echo: bool,
+}
+
+impl Troubles {
+    fn push(&mut self, trouble: Trouble, error: Error, is_echo: bool) {
+        self.list.push((trouble, error));
+        self.is_echo |= is_echo;
+    }
+}
 
 /// The sink.
 pub(super) struct Outlet {
@@ -89,8 +101,9 @@ pub(super) struct Outlet {
     side: Flow,
     side_position: u64,
     own: Flow,
-    /// The sink has ended in a fragment, whose line was given up.
+    /// What the sink has taken ends in a fragment, whose line was given up. If `own` closes it, up to where.
     is_torn: bool,
+    closes_to: Option<usize>,
     /// One line at a time, because the sink panicked with several.
     is_careful: bool,
     /// Failures in a row, and when the next try may be.
@@ -102,6 +115,8 @@ pub(super) struct Outlet {
     announced_at: Option<Instant>,
     /// The last losses before the end were announced: what that causes is not.
     has_said_all: bool,
+    /// There was an announcement when so much was settled: the next one has to wait until more is.
+    muted_at: Option<u64>,
     /// What the sink said when it lost a line.
     reason: String,
     /// What was written since the last flush: lines, and anything.
@@ -118,6 +133,7 @@ impl Outlet {
             side_position: 0,
             own: Flow::default(),
             is_torn: false,
+            closes_to: None,
             is_careful: false,
             failures: 0,
             retry_at: None,
@@ -125,6 +141,7 @@ impl Outlet {
             announcing: Drops::default(),
             announced_at: None,
             has_said_all: false,
+            muted_at: None,
             reason: String::new(),
             has_lines: false,
             is_dirty: false,
@@ -164,11 +181,6 @@ impl Outlet {
 
     /// Fetches what is to be written.
     fn refill(&mut self, queue: &Inner, pace: Pace, troubles: &mut Troubles) {
-        if self.side.is_done()
-            && let Some(SideLine { position, bytes }) = queue.side.pop()
-        {
-            (self.side, self.side_position) = (Flow { bytes, at: 0 }, position);
-        }
         if self.main.is_done() {
             let next = queue.batches.next().or_else(|| {
                 let mut core = queue.lock();
@@ -182,6 +194,12 @@ impl Outlet {
                 queue.batches.give_back(before.bytes);
             }
         }
+        // Afterwards: a line that comes into the side buffer only now was logged before all that is not in the batch.
+        if self.side.is_done()
+            && let Some(SideLine { position, bytes }) = queue.side.pop()
+        {
+            (self.side, self.side_position) = (Flow { bytes, at: 0 }, position);
+        }
         if self.own.is_done() {
             self.announce(queue, pace, troubles);
         }
@@ -191,20 +209,23 @@ impl Outlet {
     fn announce(&mut self, queue: &Inner, pace: Pace, troubles: &mut Troubles) {
         let mut core = queue.lock();
         let all = Drops { nested: queue.side.lost(), ..core.drops };
+        let is_last = core.mode == Mode::Closing && !self.has_said_all;
         // What the writing has caused is told along with other lines, or at the end: else it would cause more for ever.
         let is_due = match core.gap {
             Some(gap) => gap <= core.settled,
-            None => !self.main.is_done() || (core.mode == Mode::Closing && !self.has_said_all),
+            None => !self.main.is_done() || is_last,
         };
+        let is_muted = self.muted_at == Some(core.settled) && !is_last;
         let is_soon = pace != Pace::Quiet
             && core.mode == Mode::Threaded
             && core.flush_to <= core.flushed
             && self.announced_at.is_some_and(|at| at.elapsed() < ANNOUNCE_EVERY);
-        if all == self.announced || !is_due || is_soon || self.is_within_a_line() {
+        if all == self.announced || !is_due || is_soon || is_muted || self.is_within_a_line() {
             return;
         }
         self.has_said_all = core.mode == Mode::Closing;
         core.gap = None;
+        self.muted_at = Some(core.settled);
         drop(core);
         let lost = all.since(&self.announced);
         (self.announced_at, self.announcing) = (Some(Instant::now()), all);
@@ -216,8 +237,12 @@ impl Outlet {
         if lost.total() > lost.sink_failed {
             let reasons = Drops { sink_failed: 0, ..lost };
             let reason = reasons.reasons("").map(|(_, reason)| reason).next().unwrap_or_default();
-            troubles.push((Trouble::Dropped, Error::dropped(reasons.total(), reason)));
+            troubles.push(Trouble::Dropped, Error::dropped(reasons.total(), reason), lost.nested > 0);
         }
+    }
+
+    fn has_any(&self) -> bool {
+        !self.main.is_done() || !self.side.is_done() || !self.own.is_done()
     }
 
     fn is_within_a_line(&self) -> bool {
@@ -235,9 +260,13 @@ impl Outlet {
         if self.own.is_within_a_line() {
             return Some(Source::Own);
         }
-        if self.is_torn && (!self.main.is_done() || !self.side.is_done() || !self.own.is_done()) {
-            self.is_torn = false;
-            self.own.bytes.splice(self.own.at..self.own.at, tail::CLOSE_FRAGMENT.iter().copied());
+        if self.is_torn && self.closes_to.is_none() && self.has_any() {
+            if self.own.is_done() {
+                self.own = Flow::default();
+            }
+            let at = self.own.at;
+            self.own.bytes.splice(at..at, tail::CLOSE_FRAGMENT.iter().copied());
+            self.closes_to = Some(at + tail::CLOSE_FRAGMENT.len());
         }
         if !self.own.is_done() {
             return Some(Source::Own);

@@ -54,16 +54,17 @@ fn queues() -> Vec<Arc<Inner>> {
 
 /// Has what was logged written before the process ends, as long as the sinks take it.
 fn flush_at_exit() {
-    if duty::current() != Duty::None {
-        return; // a sink, or a signal handler, has ended the process: this thread would wait for itself
+    if duty::current() == Duty::Locks {
+        return; // a signal handler has ended the process in the middle of a log call: this thread would wait for itself
     }
     let queues = queues();
     let own = || queues.iter().filter_map(|queue| queue.here_if_any());
     own().for_each(Inner::hurry);
     for queue in own() {
-        if !queue.flush(Limit::Progress) {
-            let pending = queue.stats().queued_lines;
-            report(Trouble::Dropped, format_args!("{pending} lines are lost, their sink takes nothing"));
+        // If it is a sink that ends the process, its own queue waits for nothing.
+        let pending = if queue.flush(Limit::Progress) { 0 } else { queue.stats().queued_lines };
+        if pending > 0 {
+            report(Trouble::Pending, format_args!("{pending} lines are lost, their sink takes nothing"));
         }
     }
 }

@@ -51,6 +51,9 @@ impl Outlet {
             Source::Own => {
                 core.announcements += written;
                 core.moved();
+                if self.closes_to.is_some_and(|end| self.own.at >= end) {
+                    (self.is_torn, self.closes_to) = (false, None);
+                }
                 if self.own.is_done() {
                     self.announced = self.announcing;
                 }
@@ -80,7 +83,8 @@ impl Outlet {
             self.give_up_a_line(queue, source, bytes);
         }
         if error.kind() != ErrorKind::WouldBlock {
-            troubles.push((Trouble::Write, Error::io_somewhere("write to the sink of the queue", error)));
+            let error = Error::io_somewhere("write to the sink of the queue", error);
+            troubles.push(Trouble::Write, error, source != Source::Main);
         }
         if is_given_up { Turn::More } else { self.wait() }
     }
@@ -101,7 +105,8 @@ impl Outlet {
             self.give_up_a_line(queue, source, bytes);
         }
         self.is_careful = true;
-        troubles.push((Trouble::Panic, Error::io_somewhere("write to the sink of the queue", error)));
+        let error = Error::io_somewhere("write to the sink of the queue", error);
+        troubles.push(Trouble::Panic, error, source != Source::Main);
         Turn::More
     }
 
@@ -111,10 +116,13 @@ impl Outlet {
         let flow = self.flow(source);
         let line = lines::first(&flow.bytes[flow.at..flow.at + bytes]);
         flow.at += line;
+        let could_close = source == Source::Own && self.closes_to.is_some();
         let mut core = queue.lock();
         match source {
-            // An announcement: it is made anew along with the next lines. Alone it would be tried for ever.
-            Source::Own => (self.own, self.announcing) = (Flow::default(), self.announced),
+            // An announcement: it is made anew when other lines have been tried. Alone it would be tried for ever.
+            Source::Own => {
+                (self.own, self.announcing, self.closes_to) = (Flow::default(), self.announced, None);
+            }
             Source::Side => {
                 core.drops.sink_failed += 1;
                 core.moved();
@@ -128,6 +136,20 @@ impl Outlet {
             }
         }
         queue.tell_of_progress(core);
+        if could_close {
+            self.give_up_the_next(queue);
+        }
+    }
+
+    /// A fragment could not be closed: the line that would follow it can't be written either.
+    fn give_up_the_next(&mut self, queue: &Inner) {
+        for source in [Source::Side, Source::Main] {
+            let flow = self.flow(source);
+            if !flow.is_done() {
+                let rest = flow.bytes.len() - flow.at;
+                return self.give_up_a_line(queue, source, rest);
+            }
+        }
     }
 
     /// Returns when to try again.
@@ -149,7 +171,8 @@ impl Outlet {
                 queue.lock().errors += 1;
                 self.failures += 1;
                 let (error, heals) = failure.into_error();
-                troubles.push((Trouble::Write, Error::io_somewhere("flush the sink of the queue", error)));
+                let error = Error::io_somewhere("flush the sink of the queue", error);
+                troubles.push(Trouble::Write, error, !self.has_lines);
                 if heals || self.failures < TRIES {
                     return self.wait();
                 }
