@@ -90,15 +90,19 @@ fn take_time(time: Duration) {
     assert!(receiver.recv_timeout(time).is_err());
 }
 
-/// Lets every [`Held`] go.
+/// Lets the sinks go that take nothing until then.
 static LET_GO: AtomicBool = AtomicBool::new(false);
+
+fn wait_to_be_let_go() {
+    wait_until("the sink is let go", LIMIT, || LET_GO.load(Ordering::Relaxed));
+}
 
 /// A sink that takes nothing until it is let go, and is slow afterwards, so that the queue is full when the end comes.
 struct Held<W>(W);
 
 impl<W: Write> Write for Held<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        wait_until("the sink is let go", LIMIT, || LET_GO.load(Ordering::Relaxed));
+        wait_to_be_let_go();
         take_time(Duration::from_millis(2));
         self.0.write(bytes)
     }
