@@ -103,7 +103,7 @@ struct Held<W>(W);
 impl<W: Write> Write for Held<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         wait_to_be_let_go();
-        take_time(Duration::from_millis(2));
+        take_time(Duration::from_millis(5));
         self.0.write(bytes)
     }
 

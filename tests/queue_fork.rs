@@ -34,7 +34,7 @@ const ROUNDS: u32 = 20;
 /// How many lines each thread of the parent may be ahead, so that the log doesn't grow without end.
 const CAPACITY: usize = 64 * 1024;
 
-const SINKS: [&str; 3] = ["file", "buffered", "instance"];
+const SINKS: [&str; 4] = ["file", "buffered", "instance", "short"];
 
 type BoxedSink = Box<dyn Write + Send>;
 
@@ -42,10 +42,25 @@ fn file() -> File {
     File::options().append(true).create(true).open(log_path()).expect("the folder is the test's own")
 }
 
+/// A sink that takes a line of what it is given: so the rest is on its way at any moment.
+struct Short(File);
+
+impl Write for Short {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let line = bytes.iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |at| at + 1);
+        self.0.write(&bytes[..line])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The sink that the parent has named.
 fn sink() -> BoxedSink {
     match env::var("SINK").as_deref() {
         Ok("buffered") => Box::new(BufWriter::new(file())),
+        Ok("short") => Box::new(Short(file())),
         Ok("instance") => {
             let file = InstanceFile::builder(log_path()).max_bytes(300_000).backups(10_000);
             Box::new(file.build().expect("the folder is the test's own"))

@@ -60,7 +60,10 @@ fn child_returns_with_a_slow_sink() {
     match case().as_str() {
         "line, exit" => process::exit(0),
         "write, forget" | "line, forget" => mem::forget(guard),
-        _ => {}
+        _ => {
+            drop(guard);
+            assert_eq!(queue.stats().written_lines, MANY, "it has waited for all");
+        }
     }
 }
 
