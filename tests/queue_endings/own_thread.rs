@@ -2,8 +2,8 @@
 
 use std::{
     io::{self, Write},
-    process,
-    sync::{Arc, Mutex, PoisonError},
+    mem, process,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     thread,
     time::Duration,
 };
@@ -11,10 +11,12 @@ use std::{
 use tracing_tasklog::writer::{QueueGuard, SharedQueue};
 
 use crate::{
-    BoxedSink, LIMIT, SINKS, assert_log, case, log, run_with, set_global, sink,
+    BoxedSink, Held, LET_GO, LIMIT, SINKS, append_to, assert_log, case, log, log_path, message, run_with,
+    set_global, sink,
     support::{
         child::{hang, role, say},
-        verify::Expect,
+        must,
+        verify::{Expect, LogFamily},
         wait_until,
     },
 };
@@ -119,18 +121,25 @@ fn child_exits_on_the_queues_thread() {
     if !role("own_thread::child_exits_on_the_queues_thread") {
         return;
     }
+    let other = append_to(log_path().with_file_name("other.log"));
+    let (mut other, other_guard) = SharedQueue::builder().spawn(Held(other)).expect("a thread can be made");
+    (1..=100).for_each(|n| must(writeln!(other, "{}", message(0, n)), "write"));
+    mem::forget(other_guard);
     let queue = start();
     set_global(&queue);
+    LET_GO.store(true, Ordering::Relaxed);
     (1..=3000).for_each(|n| log(0, n));
     hang();
 }
 
 #[test]
-fn a_sink_or_an_error_hook_that_exits_ends_the_process_at_once() {
+fn a_sink_or_an_error_hook_that_exits_ends_the_process_at_once_and_other_queues_are_written() {
     for how in ["write, exit", "flush, exit", "hook, exit"] {
         let (dir, output) = run_with("own_thread::child_exits_on_the_queues_thread", "file", how);
         output.assert_success();
         // What is in the queue can't be written: this thread, which has the sink, is about to end.
         assert_log(&dir, &Expect::new().allowed(0, 3000).open_fragments(), how);
+        let verdict = LogFamily::of(dir.path("other.log")).verify(&Expect::new().worker(0, 100).bare_lines());
+        assert!(verdict.faults.is_empty(), "{how}: {verdict}");
     }
 }
