@@ -17,7 +17,7 @@ use support::{
 use tracing::{Dispatch, dispatcher, info};
 use tracing_subscriber::{Registry, layer::SubscriberExt};
 use tracing_tasklog::{
-    TaskLayer, TaskSpanExt, task_span,
+    TaskLayer, task_span,
     writer::{InstanceFile, SharedQueue},
 };
 
@@ -81,7 +81,10 @@ fn child_handles_no_signal() {
     dispatcher::set_global_default(Dispatch::new(Registry::default().with(layer))).expect("it is the first");
     let span = task_span!("upload", 1);
     thread::spawn(move || {
-        span.run_task(|| (1..).for_each(|n| ledger.around(0, n, || info!("{}", numbered(0, n, 100)))));
+        let _entered = span.entered();
+        for n in 1.. {
+            ledger.around(0, n, || info!("{}", numbered(0, n, 100)));
+        }
     });
     hang();
 }

@@ -85,7 +85,7 @@ fn run(name: &str) -> String {
 fn use_a_queue(n: u64) {
     let path = std::env::var_os("LOG").expect("the parent says where");
     let file = must(fs::File::options().append(true).create(true).open(path), "open the log");
-    let builder = SharedQueue::builder().capacity_bytes(if n % 2 == 0 { 8 * 1024 * 1024 } else { 4096 });
+    let builder = SharedQueue::builder().capacity_bytes([4096, 8 * 1024 * 1024][(n % 2) as usize]);
     let (mut queue, guard) = builder.spawn(file).expect("a thread can be made");
     for line in 0..20 {
         must(writeln!(queue, "{}", numbered(0, line, 50)), "write");

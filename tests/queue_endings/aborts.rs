@@ -37,7 +37,11 @@ fn aborted(name: &str, case: &str) -> (Dir, Output) {
 fn keep_it_full() {
     LET_GO.store(true, Ordering::Relaxed);
     for worker in 0..2 {
-        thread::spawn(move || (1..).for_each(|n| ledger().around(worker, n, || log(worker, n))));
+        thread::spawn(move || {
+            for n in 1.. {
+                ledger().around(worker, n, || log(worker, n));
+            }
+        });
     }
     (1..=2000).for_each(|n| ledger().around(2, n, || log(2, n)));
     wait_until("the others log", Duration::from_secs(5), || ledger().read().iter().all(|w| w.1 > 100));

@@ -76,7 +76,11 @@ fn child_logs_for_ever() {
     LET_GO.store(true, Ordering::Relaxed);
     set_global(&queue);
     for worker in 0..WORKERS {
-        thread::spawn(move || (1..).for_each(|n| ledger().around(worker, n, || log(worker, n))));
+        thread::spawn(move || {
+            for n in 1.. {
+                ledger().around(worker, n, || log(worker, n));
+            }
+        });
     }
     hang();
 }
