@@ -5,7 +5,7 @@
 
 use std::{
     ffi::c_int,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -21,6 +21,7 @@ use super::{
 unsafe extern "C" {
     fn fork() -> c_int;
     fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
+    fn kill(pid: c_int, signal: c_int) -> c_int;
     fn _exit(status: c_int) -> !;
 }
 
@@ -32,6 +33,9 @@ pub const THREADS: u32 = 3;
 
 /// waitpid(2): returns at once.
 const WNOHANG: c_int = 1;
+
+/// signal(7): the same number everywhere.
+const SIGKILL: c_int = 9;
 
 /// Forks. The child runs `in_child` and ends at once, without any exit hook; after a panic, badly.
 pub fn forked(in_child: impl FnOnce()) -> c_int {
@@ -46,12 +50,16 @@ pub fn forked(in_child: impl FnOnce()) -> c_int {
     pid
 }
 
-/// Waits for the end of a child that must end well and in time.
+/// Waits for the end of a child that must end well and in time. One that hangs is killed: nobody else would.
 pub fn wait_for(pid: c_int) {
     let mut status = -1;
     // SAFETY: the status is written to a number of this frame.
     let is_over = holds_within(PATIENCE, || unsafe { waitpid(pid, &raw mut status, WNOHANG) } == pid);
-    assert!(is_over, "the child of the fork hangs");
+    if !is_over {
+        // SAFETY: it sends a signal to a child that nobody has waited for, so the number is still its own.
+        unsafe { kill(pid, SIGKILL) };
+        panic!("the child of the fork hangs");
+    }
     assert_eq!(status, 0, "the child of the fork failed");
 }
 
@@ -90,8 +98,9 @@ pub fn while_others_log(write: impl Fn(u32, u64) + Sync, rounds: impl FnOnce()) 
                 })
             })
             .collect();
-        rounds();
-        OVER.store(true, Ordering::Relaxed);
+        let result = catch_unwind(AssertUnwindSafe(rounds));
+        OVER.store(true, Ordering::Relaxed); // also after a panic: else the others never end
+        result.unwrap_or_else(|panic| resume_unwind(panic));
         for (worker, other) in others.into_iter().enumerate() {
             say(&format!("w{worker}={}", other.join().expect("no thread panics")));
         }
