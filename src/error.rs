@@ -3,7 +3,7 @@
 
 use std::{
     error, fmt,
-    io::{self, ErrorKind, Write as _},
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -195,6 +195,9 @@ pub(crate) enum Trouble {
     /// Lines had no room.
     #[cfg(feature = "queue")]
     Dropped,
+    /// Lines wait at the end for a sink that takes nothing.
+    #[cfg(feature = "queue")]
+    Pending,
     /// A path could not be followed.
     #[cfg(feature = "watch")]
     Follow,
@@ -216,7 +219,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// Tells stderr about trouble, one line for each kind every 10 s.
 pub(crate) fn report(trouble: Trouble, what: fmt::Arguments<'_>) {
     /// For each kind when it was told last: milliseconds of the process's own time, plus 1; 0 for never.
-    static TOLD: [AtomicU64; 9] = [const { AtomicU64::new(0) }; 9];
+    static TOLD: [AtomicU64; 10] = [const { AtomicU64::new(0) }; 10];
     let told = &TOLD[trouble as usize];
     let now = clock::uptime_millis() + 1;
     let last = told.load(Ordering::Relaxed);
@@ -228,5 +231,19 @@ pub(crate) fn report(trouble: Trouble, what: fmt::Arguments<'_>) {
     }
     let line = format!("tracing-tasklog: {what}\n");
     // stderr is the last resort: if it fails, there is nobody left to tell.
-    let _ = io::stderr().write_all(line.as_bytes());
+    let _ = say(line.as_bytes());
+}
+
+/// Writes a line to stderr. Not by way of its lock: in a child of fork(2) that could be held for ever.
+#[cfg(unix)]
+fn say(line: &[u8]) -> io::Result<usize> {
+    Ok(rustix::io::write(io::stderr(), line)?)
+}
+
+/// Writes a line to stderr.
+#[cfg(not(unix))]
+fn say(line: &[u8]) -> io::Result<usize> {
+    use io::Write as _;
+
+    io::stderr().write_all(line).map(|()| line.len())
 }

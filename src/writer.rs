@@ -5,23 +5,25 @@
 //! | [`InstanceFile`] | one file per process | by itself, at a size, by the hour, day or week |
 //! | `WatchedFile` (feature `watch`) | one path, for any number of processes | by somebody else: logrotate(8) |
 //! | `Rolling` (feature `rolling`) | those who have a `RollingFileAppender` of tracing-appender | that one's: by the hour, day or week in UTC |
-//! | [`TaskWriter`] | an `InstanceFile`, a `WatchedFile` or standard output, chosen at run time by a text from configuration | as the chosen one |
+//! | `SharedQueue` (feature `queue`) | a bounded queue before one of these, or any other `io::Write`, with a thread that writes | as the one behind it |
+//! | [`TaskWriter`] | an `InstanceFile`, a `WatchedFile` or standard output, each also behind a queue, chosen at run time by a text from configuration | as the chosen one |
 //!
 //! # What every writer promises
 //!
 //! * It takes whole lines, and writes each with one system call at the end of the file (`O_APPEND`: POSIX write(2)
-//!   has the position set to the end and the bytes written as one step). What arrives in pieces is gathered until
-//!   its LF.
+//!   has the position set to the end and the bytes written as one step); behind a queue as many as fit into 64 KiB. What
+//!   arrives in pieces is gathered until its LF.
 //! * It creates missing parent directories.
 //! * A line that can't be written is never an error for the one who logs. It is counted, and stderr is told, once in
 //!   10 s for each kind of trouble. [`Stats`] is the account: at rest `accepted = written + dropped + queued`.
 //! * A line is never glued to a fragment: what a short write or a crash has left without LF is closed with
 //!   CAN LF before the next line. (What an earlier run left at the end of a file of `Rolling` can't be seen. Of processes
 //!   that share a `WatchedFile`, one closes what another leaves within 250 ms.)
-//! * `flush` returns when everything taken so far has been handed to the operating system.
+//! * `flush` returns when everything taken so far has been handed to the operating system (of a queue: or with an error after
+//!   5 s).
 //!
 //! Each is a [`MakeWriter`](tracing_subscriber::fmt::MakeWriter), for [`TaskLayer`](crate::TaskLayer) and for
-//! `tracing_subscriber::fmt` alike, and an [`io::Write`](std::io::Write), so that it can be the sink of another. All are cheap to
+//! `tracing_subscriber::fmt` alike, and an [`io::Write`], so that it can be the sink of another. All are cheap to
 //! clone: clones share the file.
 
 mod handle;

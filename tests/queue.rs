@@ -4,20 +4,17 @@
 
 mod support;
 
-use std::{
-    io::Write,
-    thread,
-    time::Duration,
-};
+use std::{io::Write, thread, time::Duration};
 
-use support::verify::{Expect, LogFamily, numbered};
 use support::dir::Dir;
+use support::verify::{Expect, LogFamily, numbered};
 use tracing_tasklog::writer::SharedQueue;
 
 #[test]
 fn every_line_once() {
     let dir = Dir::new();
-    let file = std::fs::OpenOptions::new().append(true).create(true).open(dir.path("tasks.log")).expect("open");
+    let file =
+        std::fs::OpenOptions::new().append(true).create(true).open(dir.path("tasks.log")).expect("open");
     let (queue, guard) = SharedQueue::builder().capacity_bytes(20_000).spawn(file).expect("spawn");
     thread::scope(|scope| {
         for worker in 0..4 {

@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
-    mem,
+    fmt, mem,
     sync::{Arc, Mutex, Once, Weak},
     time::Duration,
 };

@@ -31,6 +31,8 @@ mod duty;
 mod failure;
 mod guard;
 mod inner;
+#[cfg(all(test, tasklog_loom))]
+mod model;
 mod outlet;
 mod registry;
 mod run;
@@ -39,12 +41,12 @@ mod slot;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
+use self::inner::{Inner, Limit};
 pub use self::{
     builder::SharedQueueBuilder,
     drops::{Announce, Drops},
     guard::{QueueGuard, Report},
 };
-use self::inner::{Inner, Limit};
 use super::{
     LineKind, Stats, TakeLines,
     handle::{Handle, takes_lines},

@@ -58,6 +58,8 @@ enum Chosen {
     Watched(WatchedFile),
     Stdout(Stdout),
     #[cfg(feature = "queue")]
+    Shared(super::SharedQueue),
+    #[cfg(feature = "queue")]
     Queued(Box<Queued>),
 }
 
@@ -155,6 +157,8 @@ impl TaskWriter {
             Chosen::Watched(file) => file.stats(),
             Chosen::Stdout(stdout) => stdout.stats(),
             #[cfg(feature = "queue")]
+            Chosen::Shared(queue) => queue.stats(),
+            #[cfg(feature = "queue")]
             Chosen::Queued(queued) => queued.stats(),
         }
     }
@@ -167,12 +171,14 @@ impl TaskWriter {
             Chosen::Watched(file) => Some(file.path()),
             Chosen::Stdout(_) => None,
             #[cfg(feature = "queue")]
+            Chosen::Shared(_) => None,
+            #[cfg(feature = "queue")]
             Chosen::Queued(queued) => queued.path(),
         }
     }
 
     /// Returns when every line written so far is on the disk: [`InstanceFile::sync`]. A standard output that is a pipe
-    /// or a terminal has no disk to wait for.
+    /// or a terminal has no disk to wait for; of a `SharedQueue` with a sink of its own nobody knows, so that is flushed.
     ///
     /// # Errors
     ///
@@ -185,6 +191,8 @@ impl TaskWriter {
             Chosen::Watched(file) => file.sync(),
             Chosen::Stdout(_) => stdout::sync(),
             #[cfg(feature = "queue")]
+            Chosen::Shared(queue) => queue.flush(),
+            #[cfg(feature = "queue")]
             Chosen::Queued(queued) => queued.sync(),
         }
     }
@@ -195,6 +203,8 @@ impl TaskWriter {
             #[cfg(feature = "watch")]
             Chosen::Watched(file) => file,
             Chosen::Stdout(stdout) => stdout,
+            #[cfg(feature = "queue")]
+            Chosen::Shared(queue) => queue,
             #[cfg(feature = "queue")]
             Chosen::Queued(queued) => queued.bytes(),
         }
@@ -242,6 +252,14 @@ impl From<WatchedFile> for TaskWriter {
     }
 }
 
+#[cfg(feature = "queue")]
+impl From<super::SharedQueue> for TaskWriter {
+    /// The guard stays with its owner.
+    fn from(queue: super::SharedQueue) -> Self {
+        TaskWriter(Chosen::Shared(queue))
+    }
+}
+
 impl<'a> MakeWriter<'a> for TaskWriter {
     type Writer = LineWriter<'a>;
 
@@ -251,6 +269,8 @@ impl<'a> MakeWriter<'a> for TaskWriter {
             #[cfg(feature = "watch")]
             Chosen::Watched(file) => file.make_writer(),
             Chosen::Stdout(stdout) => stdout.make_writer(),
+            #[cfg(feature = "queue")]
+            Chosen::Shared(queue) => queue.make_writer(),
             #[cfg(feature = "queue")]
             Chosen::Queued(queued) => queued.queue().make_writer(),
         }
@@ -262,6 +282,8 @@ impl<'a> MakeWriter<'a> for TaskWriter {
             #[cfg(feature = "watch")]
             Chosen::Watched(file) => file.make_writer_for(meta),
             Chosen::Stdout(stdout) => stdout.make_writer_for(meta),
+            #[cfg(feature = "queue")]
+            Chosen::Shared(queue) => queue.make_writer_for(meta),
             #[cfg(feature = "queue")]
             Chosen::Queued(queued) => queued.queue().make_writer_for(meta),
         }

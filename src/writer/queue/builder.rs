@@ -87,10 +87,16 @@ impl SharedQueueBuilder {
         }
         sys::watch_forks();
         let outlet = Box::new(Outlet::new(Box::new(sink)));
-        let queue = Arc::new(Inner::new(self.options, Mode::Threaded, Some(outlet)));
+        let queue = Arc::new(Inner::new(self.options, Mode::Threaded, outlet));
         let for_thread = Arc::clone(&queue);
         let builder = thread::Builder::new().name("tasklog-queue".to_owned());
-        let thread = sys::with_signals_blocked(|| builder.spawn(move || run::run(&for_thread)))
+        let ended = Arc::clone(&queue.ended);
+        let write = move || {
+            run::run(&for_thread);
+            drop(for_thread);
+            ended.tell();
+        };
+        let thread = sys::with_signals_blocked(|| builder.spawn(write))
             .map_err(|cause| Error::io_somewhere("start the thread of a queue", cause))?;
         queue.thread.get_or_init(|| thread.thread().clone());
         registry::register(&queue);

@@ -104,6 +104,8 @@ pub(super) struct Core {
     /// Threads that wait for room; of these, how many go before any other.
     pub(super) waiting: usize,
     pub(super) first: usize,
+    /// Threads that wait for something to be written.
+    pub(super) watching: usize,
     /// Rises whenever the sink has taken something, or something was given up.
     pub(super) progress: u64,
     /// Somebody has waited for progress in vain, and there was none since.
@@ -138,6 +140,7 @@ impl Core {
             is_urgent: false,
             waiting: 0,
             first: 0,
+            watching: 0,
             progress: 0,
             is_stalled: false,
             has_told_stall: false,

@@ -134,6 +134,9 @@ pub(super) fn end(queue: &Inner) {
     let Some(queue) = queue.here_if_any() else { return };
     if !queue.end(Limit::Progress) && !queue.is_mine() {
         let lines = queue.stats().queued_lines;
-        report(Trouble::Dropped, format_args!("{lines} lines are still in the queue, its sink takes nothing"));
+        report(
+            Trouble::Pending,
+            format_args!("{lines} lines are still in the queue, its sink takes nothing"),
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread::Thread,
@@ -57,12 +57,34 @@ pub(super) struct Inner {
     /// A copy of the core's position, for those who can't have its lock.
     position: AtomicU64,
     pub(super) slot: Slot,
-    /// The writer's thread.
+    /// The writer's thread, and whether it has let go of this.
     pub(super) thread: OnceLock<Thread>,
+    pub(super) ended: Arc<Ended>,
     /// How often this process was forked when this was made, and the queue of its children.
     pub(super) forks: u64,
     pub(super) child: OnceLock<Box<Inner>>,
     pub(super) parked: Parked,
+}
+
+/// Whether a thread has let go of everything.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    has: Mutex<bool>,
+    told: Condvar,
+}
+
+impl Ended {
+    pub(super) fn tell(&self) {
+        *self.has.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.told.notify_all();
+    }
+
+    /// Waits for it, within `limit`.
+    pub(super) fn wait(&self, limit: Duration) {
+        let has = self.has.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whether it has is of no consequence: it is about to.
+        let _ = self.told.wait_timeout_while(has, limit, |has| !*has);
+    }
 }
 
 /// The core, locked.
@@ -104,7 +126,7 @@ impl Locked<'_> {
 }
 
 impl Inner {
-    pub(super) fn new(options: Options, mode: Mode, outlet: Option<Box<Outlet>>) -> Self {
+    pub(super) fn new(options: Options, mode: Mode, outlet: Box<Outlet>) -> Self {
         let batches = Batches::new(options.capacity);
         let core = Core::new(mode, options.capacity, batches.empty());
         Inner {
@@ -117,6 +139,7 @@ impl Inner {
             position: AtomicU64::new(0),
             slot: Slot::new(outlet),
             thread: OnceLock::new(),
+            ended: Arc::default(),
             forks: sys::forks(),
             child: OnceLock::new(),
             parked: Parked::new(),
@@ -197,7 +220,8 @@ impl Inner {
         }
         if !is_told {
             // The one who writes may never come to say so.
-            let error = Error::dropped(count, "the sink of the queue takes nothing, and so with what follows");
+            let error =
+                Error::dropped(count, "the sink of the queue takes nothing, and so with what follows");
             self.options.notice.tell(Trouble::Dropped, &error);
         }
     }
@@ -257,12 +281,14 @@ impl Inner {
 
     /// Tells those who wait that something has moved.
     pub(super) fn tell_of_progress(&self, core: Locked<'_>) {
-        let waiting = core.waiting > 0;
+        let (waiting, watching) = (core.waiting > 0, core.watching > 0);
         drop(core);
         if waiting {
             self.room.notify_all();
         }
-        self.moved.notify_all();
+        if watching {
+            self.moved.notify_all();
+        }
     }
 
     /// Waits until `is_over`, but not longer than `limit` says. Returns whether it is.
@@ -270,9 +296,10 @@ impl Inner {
         let began = Instant::now();
         let mut core = self.lock();
         let mut patience = Patience::new(&core, self.options.stall_timeout);
-        loop {
+        core.watching += 1;
+        let is_over = loop {
             if is_over(&core) {
-                return true;
+                break true;
             }
             if core.wakes_writer() {
                 self.wake();
@@ -283,13 +310,15 @@ impl Inner {
                 Limit::Progress => SLICE,
             };
             if left.is_zero() {
-                return false;
+                break false;
             }
             core.wait(&self.moved, left);
             if matches!(limit, Limit::Progress) {
                 patience.look(&mut core);
             }
-        }
+        };
+        core.watching -= 1;
+        is_over
     }
 
     /// Returns the counters as they are now.

@@ -1,10 +1,12 @@
 //! The sink, and what is on its way into it: whole lines, whatever part of them it takes at a time.
 //!
-//! One thread has it at a time: it takes it out of the [`Slot`], has one turn, and puts it back. Errors that heal (a full
+//! One thread has it at a time: it takes it out of the [`Slot`](super::slot::Slot), has one turn, and puts it back. Errors that heal (a full
 //! disk) keep what is there for the next turn; any other is tried three times, and then costs one line.
 
+mod outcome;
+
 use std::{
-    io::{self, ErrorKind, Write},
+    io::{ErrorKind, Write},
     mem,
     time::{Duration, Instant},
 };
@@ -22,16 +24,6 @@ use crate::{
     error::Trouble,
     writer::{lines, tail},
 };
-
-/// How soon an error is followed by the next try, at first and at most.
-const RETRY_AFTER: Duration = Duration::from_millis(1);
-const RETRY_AT_MOST: Duration = Duration::from_millis(500);
-
-/// How often a line meets an error that nothing suggests will heal, before it is given up.
-const TRIES: u32 = 3;
-
-/// How often in a row a call that was interrupted is made again at once.
-const INTERRUPTIONS: u32 = 1000;
 
 /// Losses are announced so often at most, while there is much to write.
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(250);
@@ -88,7 +80,19 @@ pub(super) enum Turn {
 }
 
 /// What is told when nobody has the sink.
-pub(super) type Troubles = Vec<(Trouble, Error)>;
+#[derive(Debug, Default)]
+pub(super) struct Troubles {
+    pub(super) list: Vec<(Trouble, Error)>,
+    /// They come from the writing of what the writing has caused.
+    pub(super) is_echo: bool,
+}
+
+impl Troubles {
+    fn push(&mut self, trouble: Trouble, error: Error, is_echo: bool) {
+        self.list.push((trouble, error));
+        self.is_echo |= is_echo;
+    }
+}
 
 /// The sink.
 pub(super) struct Outlet {
@@ -97,8 +101,9 @@ pub(super) struct Outlet {
     side: Flow,
     side_position: u64,
     own: Flow,
-    /// The sink has ended in a fragment, whose line was given up.
+    /// What the sink has taken ends in a fragment, whose line was given up. If `own` closes it, up to where.
     is_torn: bool,
+    closes_to: Option<usize>,
     /// One line at a time, because the sink panicked with several.
     is_careful: bool,
     /// Failures in a row, and when the next try may be.
@@ -110,6 +115,8 @@ pub(super) struct Outlet {
     announced_at: Option<Instant>,
     /// The last losses before the end were announced: what that causes is not.
     has_said_all: bool,
+    /// There was an announcement when so much was settled: the next one has to wait until more is.
+    muted_at: Option<u64>,
     /// What the sink said when it lost a line.
     reason: String,
     /// What was written since the last flush: lines, and anything.
@@ -126,6 +133,7 @@ impl Outlet {
             side_position: 0,
             own: Flow::default(),
             is_torn: false,
+            closes_to: None,
             is_careful: false,
             failures: 0,
             retry_at: None,
@@ -133,6 +141,7 @@ impl Outlet {
             announcing: Drops::default(),
             announced_at: None,
             has_said_all: false,
+            muted_at: None,
             reason: String::new(),
             has_lines: false,
             is_dirty: false,
@@ -141,7 +150,8 @@ impl Outlet {
 
     /// The sink of a child made by fork(2): what its parent is about to write is not its own.
     pub(super) fn in_child(self) -> Self {
-        Outlet::new(self.sink)
+        let is_torn = self.is_torn || self.is_within_a_line() || self.own.is_within_a_line();
+        Outlet { is_torn, ..Outlet::new(self.sink) }
     }
 
     /// Has the sink pass on what it may keep, as far as it can now.
@@ -171,11 +181,6 @@ impl Outlet {
 
     /// Fetches what is to be written.
     fn refill(&mut self, queue: &Inner, pace: Pace, troubles: &mut Troubles) {
-        if self.side.is_done()
-            && let Some(SideLine { position, bytes }) = queue.side.pop()
-        {
-            (self.side, self.side_position) = (Flow { bytes, at: 0 }, position);
-        }
         if self.main.is_done() {
             let next = queue.batches.next().or_else(|| {
                 let mut core = queue.lock();
@@ -189,6 +194,12 @@ impl Outlet {
                 queue.batches.give_back(before.bytes);
             }
         }
+        // Afterwards: a line that comes into the side buffer only now was logged before all that is not in the batch.
+        if self.side.is_done()
+            && let Some(SideLine { position, bytes }) = queue.side.pop()
+        {
+            (self.side, self.side_position) = (Flow { bytes, at: 0 }, position);
+        }
         if self.own.is_done() {
             self.announce(queue, pace, troubles);
         }
@@ -198,20 +209,23 @@ impl Outlet {
     fn announce(&mut self, queue: &Inner, pace: Pace, troubles: &mut Troubles) {
         let mut core = queue.lock();
         let all = Drops { nested: queue.side.lost(), ..core.drops };
+        let is_last = core.mode == Mode::Closing && !self.has_said_all;
         // What the writing has caused is told along with other lines, or at the end: else it would cause more for ever.
         let is_due = match core.gap {
             Some(gap) => gap <= core.settled,
-            None => !self.main.is_done() || (core.mode == Mode::Closing && !self.has_said_all),
+            None => !self.main.is_done() || is_last,
         };
+        let is_muted = self.muted_at == Some(core.settled) && !is_last;
         let is_soon = pace != Pace::Quiet
             && core.mode == Mode::Threaded
             && core.flush_to <= core.flushed
             && self.announced_at.is_some_and(|at| at.elapsed() < ANNOUNCE_EVERY);
-        if all == self.announced || !is_due || is_soon || self.is_within_a_line() {
+        if all == self.announced || !is_due || is_soon || is_muted || self.is_within_a_line() {
             return;
         }
         self.has_said_all = core.mode == Mode::Closing;
         core.gap = None;
+        self.muted_at = Some(core.settled);
         drop(core);
         let lost = all.since(&self.announced);
         (self.announced_at, self.announcing) = (Some(Instant::now()), all);
@@ -223,8 +237,12 @@ impl Outlet {
         if lost.total() > lost.sink_failed {
             let reasons = Drops { sink_failed: 0, ..lost };
             let reason = reasons.reasons("").map(|(_, reason)| reason).next().unwrap_or_default();
-            troubles.push((Trouble::Dropped, Error::dropped(reasons.total(), reason)));
+            troubles.push(Trouble::Dropped, Error::dropped(reasons.total(), reason), lost.nested > 0);
         }
+    }
+
+    fn has_any(&self) -> bool {
+        !self.main.is_done() || !self.side.is_done() || !self.own.is_done()
     }
 
     fn is_within_a_line(&self) -> bool {
@@ -242,14 +260,18 @@ impl Outlet {
         if self.own.is_within_a_line() {
             return Some(Source::Own);
         }
-        if self.is_torn && (!self.main.is_done() || !self.side.is_done() || !self.own.is_done()) {
-            self.is_torn = false;
-            self.own.bytes.splice(self.own.at..self.own.at, tail::CLOSE_FRAGMENT.iter().copied());
+        if self.is_torn && self.closes_to.is_none() && self.has_any() {
+            if self.own.is_done() {
+                self.own = Flow::default();
+            }
+            let at = self.own.at;
+            self.own.bytes.splice(at..at, tail::CLOSE_FRAGMENT.iter().copied());
+            self.closes_to = Some(at + tail::CLOSE_FRAGMENT.len());
         }
         if !self.own.is_done() {
             return Some(Source::Own);
         }
-        if !self.side.is_done() && (self.main.is_done() || self.side_position <= queue.lock().settled) {
+        if !self.side.is_done() && self.side_position <= queue.lock().settled {
             return Some(Source::Side);
         }
         (!self.main.is_done()).then_some(Source::Main)
@@ -307,137 +329,6 @@ impl Outlet {
             Err(Failure::Panic) => self.panicked(queue, source, to - from, troubles),
             Err(Failure::Error(error)) => self.failed(queue, source, error, to - from, troubles),
         }
-    }
-
-    /// The sink has taken so many bytes.
-    fn took(&mut self, queue: &Inner, source: Source, bytes: usize) {
-        let flow = self.flow(source);
-        let written = lines::count(&flow.bytes[flow.at..flow.at + bytes]);
-        flow.at += bytes;
-        let mut core = queue.lock();
-        core.bytes += bytes as u64;
-        match source {
-            Source::Main => {
-                core.settle(bytes);
-                core.written += written;
-            }
-            Source::Side => {
-                queue.side.done(bytes);
-                core.written += written;
-                core.moved();
-            }
-            Source::Own => {
-                core.announcements += written;
-                core.moved();
-                if self.own.is_done() {
-                    self.announced = self.announcing;
-                }
-            }
-        }
-        queue.tell_of_progress(core);
-    }
-
-    /// The sink has returned an error.
-    fn failed(
-        &mut self,
-        queue: &Inner,
-        source: Source,
-        error: io::Error,
-        bytes: usize,
-        troubles: &mut Troubles,
-    ) -> Turn {
-        queue.lock().errors += 1;
-        self.failures += 1;
-        if error.kind() == ErrorKind::Interrupted && self.failures < INTERRUPTIONS {
-            return Turn::More;
-        }
-        let (error, heals) = Failure::Error(error).into_error();
-        let is_given_up = !heals && self.failures >= TRIES;
-        if is_given_up {
-            self.reason = tail::reason(&error);
-            self.give_up_a_line(queue, source, bytes);
-        }
-        if error.kind() != ErrorKind::WouldBlock {
-            troubles.push((Trouble::Write, Error::io_somewhere("write to the sink of the queue", error)));
-        }
-        if is_given_up { Turn::More } else { self.wait() }
-    }
-
-    /// The sink has panicked: what it has taken can't be told. With several lines, each is tried alone; one is given up.
-    fn panicked(&mut self, queue: &Inner, source: Source, bytes: usize, troubles: &mut Troubles) -> Turn {
-        queue.lock().errors += 1;
-        let error = io::Error::other("it panicked");
-        let flow = self.flow(source);
-        if lines::first(&flow.bytes[flow.at..]) == bytes {
-            self.reason = "the sink panicked".to_owned();
-            self.give_up_a_line(queue, source, bytes);
-        }
-        self.is_careful = true;
-        troubles.push((Trouble::Panic, Error::io_somewhere("write to the sink of the queue", error)));
-        Turn::More
-    }
-
-    /// Gives up the first line of what the sink was given.
-    fn give_up_a_line(&mut self, queue: &Inner, source: Source, bytes: usize) {
-        self.is_torn |= self.flow(source).is_within_a_line();
-        let flow = self.flow(source);
-        let line = lines::first(&flow.bytes[flow.at..flow.at + bytes]);
-        flow.at += line;
-        let mut core = queue.lock();
-        match source {
-            // An announcement: the log will be told of all of it when it can be.
-            Source::Own => {
-                (self.own, self.announcing) = (Flow::default(), self.announced);
-                let settled = core.settled;
-                core.gap.get_or_insert(settled);
-                core.moved();
-            }
-            Source::Side => {
-                core.drops.sink_failed += 1;
-                core.moved();
-                queue.side.done(line);
-            }
-            Source::Main => {
-                core.drops.sink_failed += 1;
-                core.settle(line);
-                let settled = core.settled;
-                core.gap.get_or_insert(settled);
-            }
-        }
-        queue.tell_of_progress(core);
-    }
-
-    /// Returns when to try again.
-    fn wait(&mut self) -> Turn {
-        let pause = RETRY_AFTER.saturating_mul(1 << self.failures.clamp(1, 10)).min(RETRY_AT_MOST);
-        let at = Instant::now() + pause;
-        self.retry_at = Some(at);
-        Turn::Wait(at)
-    }
-
-    /// Has the sink pass on what it may keep.
-    fn flush(&mut self, queue: &Inner, troubles: &mut Troubles) -> Turn {
-        if self.is_dirty {
-            let duty = if self.has_lines { Duty::Writes } else { Duty::WritesEcho };
-            let on_duty = duty::enter(duty, queue.id());
-            let flushed = calmly(|| self.sink.flush());
-            drop(on_duty);
-            if let Err(failure) = flushed {
-                queue.lock().errors += 1;
-                self.failures += 1;
-                let (error, heals) = failure.into_error();
-                troubles.push((Trouble::Write, Error::io_somewhere("flush the sink of the queue", error)));
-                if heals || self.failures < TRIES {
-                    return self.wait();
-                }
-            }
-            self.failures = 0;
-            (self.is_dirty, self.has_lines) = (false, false);
-        }
-        let mut core = queue.lock();
-        core.flushed = core.settled;
-        queue.tell_of_progress(core);
-        Turn::Idle
     }
 }
 

@@ -6,6 +6,7 @@
 //! other thread was in the middle of a call of it. Lines that were on their way are the parent's to write.
 
 use std::{
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -19,7 +20,6 @@ use super::{
     outlet::Outlet,
 };
 use crate::{
-    Error,
     error::{Trouble, report},
     sys,
 };
@@ -54,16 +54,17 @@ fn queues() -> Vec<Arc<Inner>> {
 
 /// Has what was logged written before the process ends, as long as the sinks take it.
 fn flush_at_exit() {
-    if duty::current() != Duty::None {
-        return; // a sink, or a signal handler, has ended the process: this thread would wait for itself
+    if duty::current() == Duty::Locks {
+        return; // a signal handler has ended the process in the middle of a log call: this thread would wait for itself
     }
     let queues = queues();
     let own = || queues.iter().filter_map(|queue| queue.here_if_any());
     own().for_each(Inner::hurry);
     for queue in own() {
-        if !queue.flush(Limit::Progress) {
-            let pending = queue.stats().queued_lines;
-            report(Trouble::Dropped, format_args!("{pending} lines are lost, their sink takes nothing"));
+        // If it is a sink that ends the process, its own queue waits for nothing.
+        let pending = if queue.flush(Limit::Progress) { 0 } else { queue.stats().queued_lines };
+        if pending > 0 {
+            report(Trouble::Pending, format_args!("{pending} lines are lost, their sink takes nothing"));
         }
     }
 }
@@ -79,6 +80,20 @@ impl Parked {
     }
 }
 
+/// The sink of a child whose parent's could not be had.
+#[derive(Debug)]
+struct Busy;
+
+impl io::Write for Busy {
+    fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+        Err(io::Error::other("it was in use when this process was forked"))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn before_fork() {
     if duty::current() != Duty::None {
         return; // it has the sink itself, or may wait for itself
@@ -88,8 +103,7 @@ fn before_fork() {
         let _duty = duty::enter(Duty::Locks, queue.id());
         let Some(mut outlet) = queue.slot.take_as_guest(PATIENCE) else { continue };
         outlet.clean(queue); // what it keeps would be written twice
-        if let Err(outlet) = queue.parked.0.try_send(outlet)
-        {
+        if let Err(outlet) = queue.parked.0.try_send(outlet) {
             queue.slot.put_back(outlet.into_inner()); // another thread forks at the same moment
         }
     }
@@ -127,12 +141,9 @@ impl Inner {
 
     /// The queue of a child: whoever logs writes.
     fn child(&self) -> Inner {
-        let sink = self.parked.1.try_recv().ok().map(|outlet| Box::new(outlet.in_child()));
-        if sink.is_none() {
-            let error = Error::dropped(0, "the sink of the queue was in use when this process was forked");
-            self.options.notice.tell(Trouble::Dropped, &error);
-        }
-        Inner::new(self.options.clone(), Mode::Direct, sink)
+        let parents = self.parked.1.try_recv().map(|outlet| outlet.in_child());
+        let outlet = parents.unwrap_or_else(|_| Outlet::new(Box::new(Busy)));
+        Inner::new(self.options.clone(), Mode::Direct, Box::new(outlet))
     }
 
     /// Has the writer's thread begin with what there is.
@@ -146,4 +157,3 @@ impl Inner {
         }
     }
 }
-

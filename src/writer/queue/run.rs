@@ -20,6 +20,9 @@ const LINGER: Duration = Duration::from_millis(20);
 /// How long somebody who logs without a writer's thread pauses at a time while the sink fails.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How long the end of a queue waits for its thread, which has nothing more to do.
+const THREAD_ENDS_WITHIN: Duration = Duration::from_secs(1);
+
 /// When the writer's thread looks again.
 #[derive(Debug, Default)]
 struct Wait {
@@ -43,10 +46,11 @@ pub(super) fn run(queue: &Arc<Inner>) {
     let mut wait = Wait::default();
     while let Some(pace) = queue.wait_for_work(&mut wait) {
         let mut outlet = queue.slot.take();
-        let mut troubles = Troubles::new();
+        let mut troubles = Troubles::default();
         let turn = outlet.turn(queue, pace, &mut troubles);
         if queue.forks != sys::forks() {
-            return; // the sink has forked, and this is the child: the queue is the parent's
+            std::mem::forget(outlet); // the sink has forked, and this is the child: all of it is the parent's
+            return;
         }
         queue.slot.put_back(outlet);
         queue.tell(troubles);
@@ -74,7 +78,7 @@ impl Inner {
             }
             let may_retry = wait.retries_at.take().is_some();
             let is_pressed = core.is_pressing() && (core.has_open() || core.flush_to > core.flushed);
-            let has_work = may_retry || wait.has_more || !self.batches.is_empty() || !self.side.is_empty();
+            let has_work = may_retry || wait.has_more || !self.batches.is_empty() || !self.side.is_clear();
             wait.is_closing = core.mode == Mode::Closing;
             if wait.is_closing {
                 if wait.is_done && !has_work && core.is_settled() {
@@ -85,7 +89,7 @@ impl Inner {
                 return Some(Pace::Quiet);
             }
             if has_work || is_pressed {
-                let takes_all = core.is_pressing() || core.settled < wait.takes_to;
+                let takes_all = core.is_pressing() || !self.side.is_clear() || core.settled < wait.takes_to;
                 return Some(if takes_all { Pace::All } else { Pace::Full });
             }
             match wait.lingers_until {
@@ -136,7 +140,7 @@ impl Inner {
                 return;
             }
             let Some(mut outlet) = self.slot.take_as_guest(limit.saturating_sub(waited)) else { break };
-            let mut troubles = Troubles::new();
+            let mut troubles = Troubles::default();
             let turn = outlet.turn(self, Pace::Quiet, &mut troubles);
             self.slot.put_back(outlet);
             self.tell(troubles);
@@ -155,7 +159,9 @@ impl Inner {
 
     /// Tells about troubles. Nobody has the sink meanwhile.
     fn tell(&self, troubles: Troubles) {
-        troubles.iter().for_each(|(trouble, error)| self.options.notice.tell(*trouble, error));
+        let duty = if troubles.is_echo { Duty::WritesEcho } else { Duty::Writes };
+        let _duty = duty::enter(duty, self.id());
+        troubles.list.iter().for_each(|(trouble, error)| self.options.notice.tell(*trouble, error));
     }
 
     /// Hands everything that was logged so far over. Returns whether that was done within the limit.
@@ -210,6 +216,10 @@ impl Inner {
             self.write_here(position);
             return self.lock().is_settled();
         }
-        self.wait_until(limit, |core| core.mode == Mode::Direct)
+        let is_over = self.wait_until(limit, |core| core.mode == Mode::Direct);
+        if is_over {
+            self.ended.wait(THREAD_ENDS_WITHIN); // so that the sink can go with the last clone
+        }
+        is_over
     }
 }

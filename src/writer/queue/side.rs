@@ -7,13 +7,17 @@
 //! Each line bears the position that the queue had when it was logged: so it is written behind all that its thread had
 //! logged before, and in front of all that comes later.
 
+#[cfg(not(tasklog_loom))]
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+#[cfg(tasklog_loom)]
+use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 /// How many lines and bytes there is room for.
 const LINES: usize = 1024;
-const BYTES: usize = 256 * 1024;
+pub(super) const BYTES: usize = 256 * 1024;
 
 /// A line, or several that were logged in one call.
 #[derive(Debug)]
@@ -25,20 +29,28 @@ pub(super) struct SideLine {
 
 /// Room for so many bytes.
 #[derive(Debug)]
-struct Room {
+pub(super) struct Room {
     taken: AtomicUsize,
 }
 
 impl Room {
+    pub(super) fn new() -> Self {
+        Room { taken: AtomicUsize::new(0) }
+    }
+
     /// Takes room, if there is enough.
-    fn take(&self, bytes: usize) -> bool {
+    pub(super) fn take(&self, bytes: usize) -> bool {
         // Relaxed: it is a number and nothing else. The lines themselves go through the channel.
         let enough = |taken: usize| Some(taken + bytes).filter(|&taken| taken <= BYTES);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enough).is_ok()
     }
 
-    fn give_back(&self, bytes: usize) {
+    pub(super) fn give_back(&self, bytes: usize) {
         self.taken.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
     }
 }
 
@@ -58,7 +70,7 @@ impl Side {
     pub(super) fn new() -> Self {
         Side {
             lines: bounded(LINES),
-            room: Room { taken: AtomicUsize::new(0) },
+            room: Room::new(),
             accepted: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             cut: AtomicU64::new(0),
@@ -97,14 +109,9 @@ impl Side {
         self.room.give_back(bytes);
     }
 
-    /// Returns whether there is nothing to take out.
-    pub(super) fn is_empty(&self) -> bool {
-        self.lines.1.is_empty()
-    }
-
     /// Returns whether every line that had room is gone.
     pub(super) fn is_clear(&self) -> bool {
-        self.room.taken.load(Ordering::Relaxed) == 0
+        self.room.taken() == 0
     }
 
     pub(super) fn accepted(&self) -> u64 {

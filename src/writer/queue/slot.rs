@@ -19,11 +19,16 @@ struct SlotState {
     outlet: Option<Box<Outlet>>,
     /// Those who wait for it, and go before the writer's thread, which would take it again at once.
     guests: usize,
+    /// All who wait.
+    waiting: usize,
 }
 
 impl Slot {
-    pub(super) fn new(outlet: Option<Box<Outlet>>) -> Self {
-        Slot { state: Mutex::new(SlotState { outlet, guests: 0 }), back: Condvar::new() }
+    pub(super) fn new(outlet: Box<Outlet>) -> Self {
+        Slot {
+            state: Mutex::new(SlotState { outlet: Some(outlet), guests: 0, waiting: 0 }),
+            back: Condvar::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, SlotState> {
@@ -39,7 +44,9 @@ impl Slot {
             {
                 return outlet;
             }
+            state.waiting += 1;
             state = self.back.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
     }
 
@@ -57,7 +64,9 @@ impl Slot {
             if left.is_zero() {
                 break None;
             }
+            state.waiting += 1;
             state = self.back.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.waiting -= 1;
         };
         state.guests -= 1;
         if outlet.is_none() {
@@ -68,7 +77,12 @@ impl Slot {
 
     /// Puts the sink back.
     pub(super) fn put_back(&self, outlet: Box<Outlet>) {
-        self.lock().outlet = Some(outlet);
-        self.back.notify_all();
+        let mut state = self.lock();
+        state.outlet = Some(outlet);
+        let somebody_waits = state.waiting > 0;
+        drop(state);
+        if somebody_waits {
+            self.back.notify_all();
+        }
     }
 }
