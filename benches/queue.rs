@@ -28,11 +28,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::Dispatch;
+use tracing::{Dispatch, span::EnteredSpan};
 use tracing_subscriber::{Registry, prelude::*};
 use tracing_tasklog::{TaskLayer, UtcSeconds, writer::SharedQueue};
 
-const ROUNDS: usize = 11;
+const ROUNDS: usize = 9;
 const CASES: [Case; 2] = [
     Case {
         name: "queue",
@@ -58,10 +58,6 @@ const WORK: [Work; 4] = [
     Work { what: "bursts, 1 thread", threads: 1, events: 40 * BURST, in_bursts: true },
     Work { what: "bursts, 4 threads", threads: 4, events: 40 * BURST, in_bursts: true },
 ];
-/// The goals, as parts of what the peer costs, and as a multiple of its lines.
-const CPU_GOAL: f64 = 0.15;
-const RATE_GOAL: f64 = 7.0;
-
 /// A pipeline.
 struct Case {
     name: &'static str,
@@ -118,6 +114,10 @@ struct Work {
     in_bursts: bool,
 }
 
+fn enter_task() -> EnteredSpan {
+    tracing::info_span!("send_email", task.id = "abc12345").entered()
+}
+
 fn log(events: u64, mut after_each: impl FnMut()) {
     for _ in 0..events {
         tracing::info!(host = "smtp.example.com", port = 25, "Connecting to SMTP server");
@@ -136,7 +136,7 @@ struct Used {
 
 /// The part of one thread.
 fn work(work: &Work) -> Used {
-    let _entered = tracing::info_span!("send_email", task.id = "abc12345").entered();
+    let _entered = enter_task();
     let mut used = Used::default();
     let burst = if work.in_bursts { BURST } else { work.events };
     for n in 0..work.events / burst {
@@ -174,11 +174,16 @@ struct Figures {
 
 const QUANTILES: [f64; 3] = [0.5, 0.99, 0.999];
 
+/// Has all events of this process go through a pipeline until what is returned is dropped.
+fn start(case: &Case, path: &Path) -> io::Result<Box<dyn Any>> {
+    let (subscriber, guard) = (case.open)(fs::OpenOptions::new().append(true).create_new(true).open(path)?);
+    tracing::dispatcher::set_global_default(subscriber).expect("the first");
+    Ok(guard)
+}
+
 /// Runs a case: a process has one run in it.
 fn run(case: &Case, work: &Work, path: &Path) -> io::Result<Figures> {
-    let file = fs::OpenOptions::new().append(true).create_new(true).open(path)?;
-    let (subscriber, guard) = (case.open)(file);
-    tracing::dispatcher::set_global_default(subscriber).expect("the first");
+    let guard = start(case, path)?;
     let events = work.threads * work.events;
     let barrier = Barrier::new(work.threads as usize + 1);
     let (start, cpu, mut used) = thread::scope(|scope| {
@@ -293,75 +298,60 @@ fn measure_all(folder: &Path) -> io::Result<Rounds> {
     Ok(rounds)
 }
 
-/// What is printed of each work: how it is called, how it is read, and for those of the saturated ones and of the bursts,
-/// whether it is printed and what its goal is.
-struct Column {
+/// What is printed of a work.
+struct Row {
     what: &'static str,
     of: fn(&Figures) -> f64,
-    saturated: Option<Goal>,
-    bursts: Option<Goal>,
+    goal: Option<Goal>,
 }
 
+/// What the ratio should be.
 #[derive(Clone, Copy)]
 enum Goal {
-    None,
     AtMost(f64),
     AtLeast(f64),
 }
 
-const COLUMNS: [Column; 6] = [
-    Column {
-        what: "caller's CPU, ns",
-        of: |figures| figures.caller,
-        saturated: Some(Goal::AtMost(CPU_GOAL)),
-        bursts: Some(Goal::AtMost(CPU_GOAL)),
-    },
-    Column { what: "all CPU, ns", of: |figures| figures.all, saturated: Some(Goal::None), bursts: None },
-    Column {
-        what: "million lines/s",
-        of: |figures| figures.rate / 1e6,
-        saturated: Some(Goal::AtLeast(RATE_GOAL)),
-        bursts: None,
-    },
-    Column {
-        what: "p50 of a call, ns",
-        of: |figures| figures.calls[0],
-        saturated: None,
-        bursts: Some(Goal::None),
-    },
-    Column { what: "p99", of: |figures| figures.calls[1], saturated: None, bursts: Some(Goal::None) },
-    Column { what: "p99.9", of: |figures| figures.calls[2], saturated: None, bursts: Some(Goal::None) },
+impl Goal {
+    fn judge(self, ratio: f64) -> String {
+        let (sign, number, is_met) = match self {
+            Goal::AtMost(number) => ("<=", number, ratio <= number),
+            Goal::AtLeast(number) => (">=", number, ratio >= number),
+        };
+        format!("{sign} {number:<5} {}", if is_met { "met" } else { "not met" })
+    }
+}
+
+const CALLER: Row =
+    Row { what: "caller's CPU, ns an event", of: |figures| figures.caller, goal: Some(Goal::AtMost(0.15)) };
+const SATURATED: [Row; 3] = [
+    CALLER,
+    Row { what: "CPU of all threads", of: |figures| figures.all, goal: None },
+    Row { what: "million lines/s", of: |figures| figures.rate / 1e6, goal: Some(Goal::AtLeast(7.0)) },
+];
+const BURSTS: [Row; 4] = [
+    CALLER,
+    Row { what: "one call, ns: p50", of: |figures| figures.calls[0], goal: None },
+    Row { what: "p99", of: |figures| figures.calls[1], goal: None },
+    Row { what: "p99.9", of: |figures| figures.calls[2], goal: None },
 ];
 
-/// Prints the tables. What they say about goals has no consequence.
+/// Prints the table. What it says about goals has no consequence.
 fn print(rounds: &Rounds) {
-    let names = CASES.map(|case| case.name);
+    let [queue, fmt] = &CASES;
     println!(
-        "{ROUNDS} interleaved rounds, medians; {} is {}, {} {}:",
-        names[0], CASES[0].what, names[1], CASES[1].what
+        "{ROUNDS} interleaved rounds, medians; {}: {}; {}: {}\n",
+        queue.name, queue.what, fmt.name, fmt.what
     );
-    println!("\n{:<24}{:<20}{:>9}{:>9}{:>9}{:>9}", "", "per event", names[0], names[1], "ratio", "goal");
+    println!("{:<22}{:<26}{:>10}{:>10}{:>8}  goal", "", "", queue.name, fmt.name, "ratio");
     for (work, [queue, fmt]) in WORK.iter().zip(rounds) {
-        let mut name = work.what;
-        for column in &COLUMNS {
-            let Some(goal) = (if work.in_bursts { column.bursts } else { column.saturated }) else {
-                continue;
-            };
-            let of = |figures: &[Figures]| median(figures.iter().map(column.of));
-            let ratio =
-                median(queue.iter().zip(fmt).map(|(queue, fmt)| (column.of)(queue) / (column.of)(fmt)));
-            let (sign, number, is_met) = match goal {
-                Goal::None => ("", f64::NAN, true),
-                Goal::AtMost(number) => ("<=", number, ratio <= number),
-                Goal::AtLeast(number) => (">=", number, ratio >= number),
-            };
-            let goal = match (sign, is_met) {
-                ("", _) => String::new(),
-                (sign, true) => format!("{sign} {number}  met"),
-                (sign, false) => format!("{sign} {number}  not met"),
-            };
-            println!("{name:<24}{:<20}{:>9.2}{:>9.2}{ratio:>9.3}   {goal}", column.what, of(queue), of(fmt));
-            name = "";
+        let rows: &[Row] = if work.in_bursts { &BURSTS } else { &SATURATED };
+        for (n, Row { what, of, goal }) in rows.iter().enumerate() {
+            let name = if n == 0 { work.what } else { "" };
+            let all = |figures: &[Figures]| median(figures.iter().map(of));
+            let ratio = median(queue.iter().zip(fmt).map(|(queue, fmt)| of(queue) / of(fmt)));
+            let verdict = goal.map(|goal| goal.judge(ratio)).unwrap_or_default();
+            println!("{name:<22}{what:<26}{:>10.2}{:>10.2}{ratio:>8.3}  {verdict}", all(queue), all(fmt));
         }
     }
 }
@@ -382,10 +372,10 @@ fn main() -> io::Result<ExitCode> {
         [] => compare()?,
         ["list"] => CASES.iter().for_each(|case| println!("{}", case.name)),
         [name, events] => {
-            let events = events.parse().expect("a number of events");
             let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-            let work = Work { what: "", threads: 1, events, in_bursts: false };
-            run(case(name), &work, &folder.path().join("tasks.log"))?;
+            let _guard = start(case(name), &folder.path().join("tasks.log"))?;
+            let _entered = enter_task();
+            log(events.parse().expect("a number of events"), || ());
         }
         ["measure", name, work, path] => {
             let work: usize = work.parse().expect("an index into `WORK`");

@@ -105,7 +105,7 @@ fn log_in_small_room(lines: u64) {
     let peak = |output: Output| said(&output.assert_success(), "peak");
     let silent = peak(child(lines).spawn().wait());
     let logging = peak(child(lines).env("LOG", &path).spawn().wait());
-    println!("peak: {logging} KiB, of which {silent} KiB without logging");
+    say(&format!("peak: {logging} KiB, of which {silent} KiB without logging"));
     let tag = |worker, _| (format!("w{worker}"), "count".to_owned());
     let expect = (0..THREADS).fold(Expect::new().tag(tag), |expect, worker| expect.worker(worker, lines));
     LogFamily::of(path).verify(&expect).assert_clean();
