@@ -92,6 +92,8 @@ fn interrupt_at_exit() {
 /// Whatever was said about a task before, the guard writes INTERRUPTED. Lines logged in it afterwards keep its
 /// tag, and there is no second closing line. Tasks that begin after the drop run normally. If another thread is
 /// writing a task's RUNNING line at that moment, the drop waits for it, up to 5 s.
+///
+/// The guard of `try_init` ends the queue of a writer that has one, too, when the tasks are closed.
 #[must_use = "dropping the guard interrupts the open tasks: bind it to a name"]
 #[derive(Debug)]
 pub struct InterruptGuard {

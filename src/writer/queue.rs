@@ -221,6 +221,7 @@ impl Drop for Shared {
     fn drop(&mut self) {
         if let Some(queue) = self.queue.here_if_any() {
             queue.close();
+            queue.finish_side();
         }
     }
 }

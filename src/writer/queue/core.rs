@@ -82,6 +82,20 @@ pub(super) enum Mode {
     Direct,
 }
 
+/// How far something has come: bytes of the queue, and entries of the side buffer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark {
+    pub(super) main: u64,
+    pub(super) side: u64,
+}
+
+impl Mark {
+    /// Returns whether this is as far as another mark.
+    pub(super) fn has(self, mark: Mark) -> bool {
+        self.main >= mark.main && self.side >= mark.side
+    }
+}
+
 /// The state of a queue.
 #[derive(Debug)]
 pub(super) struct Core {
@@ -92,13 +106,12 @@ pub(super) struct Core {
     /// Bytes that were taken and not written yet.
     queued: usize,
     capacity: usize,
-    /// All bytes that were ever taken; of these, how many were written or lost; and of these, behind how many the sink was
-    /// flushed.
+    /// All bytes that were ever taken; and of these, how many were written or lost.
     pub(super) position: u64,
     pub(super) settled: u64,
-    pub(super) flushed: u64,
-    /// Somebody waits for the flush up to here.
-    pub(super) flush_to: u64,
+    /// Up to where the sink was flushed, and up to where somebody waits for it.
+    pub(super) flushed: Mark,
+    pub(super) flush_to: Mark,
     /// Something shall not wait for more: a line of level ERROR.
     pub(super) is_urgent: bool,
     /// Threads that wait for room; of these, how many go before any other.
@@ -135,8 +148,8 @@ impl Core {
             capacity,
             position: 0,
             settled: 0,
-            flushed: 0,
-            flush_to: 0,
+            flushed: Mark::default(),
+            flush_to: Mark::default(),
             is_urgent: false,
             waiting: 0,
             first: 0,
@@ -202,13 +215,19 @@ impl Core {
         self.is_urgent
             || self.queued >= self.capacity / 2
             || self.waiting > 0
-            || self.flush_to > self.flushed
+            || self.is_flush_wanted()
             || self.mode != Mode::Threaded
     }
 
-    /// Returns whether somebody waits for a flush, and all that it is about was handed to the sink.
-    pub(super) fn is_flush_due(&self) -> bool {
-        self.flush_to > self.flushed && self.settled >= self.flush_to
+    /// Returns whether somebody waits for a flush.
+    pub(super) fn is_flush_wanted(&self) -> bool {
+        !self.flushed.has(self.flush_to)
+    }
+
+    /// Has a flush wanted up to a mark.
+    pub(super) fn want_flush(&mut self, mark: Mark) {
+        let Mark { main, side } = self.flush_to;
+        self.flush_to = Mark { main: main.max(mark.main), side: side.max(mark.side) };
     }
 
     /// Returns whether the writer's thread is to be woken because of what was just done, and notes that it is.
@@ -247,5 +266,78 @@ impl Core {
     /// Returns whether everything is written.
     pub(super) fn is_settled(&self) -> bool {
         self.queued == 0
+    }
+}
+
+#[cfg(all(test, not(tasklog_loom)))]
+mod tests {
+    use super::*;
+
+    fn core(capacity: usize) -> (Core, Batches) {
+        let batches = Batches::new(capacity);
+        (Core::new(Mode::Threaded, capacity, batches.empty()), batches)
+    }
+
+    /// What is in the queue, in the order in which it is taken out.
+    fn drained(core: &mut Core, batches: &Batches) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| batches.next().or_else(|| core.take_open(batches))).collect()
+    }
+
+    #[test]
+    fn a_line_is_in_one_batch_and_lines_keep_their_order() {
+        let (mut core, batches) = core(16 * 1024);
+        let lines: Vec<Vec<u8>> =
+            (1_u8..=60).map(|n| [vec![n; usize::from(n) * 17], vec![b'\n']].concat()).collect();
+        lines.iter().for_each(|line| core.append(line, &batches));
+        let found = drained(&mut core, &batches);
+        assert!(found.len() > 4, "{} batches", found.len());
+        assert!(found.iter().all(|batch| batch.len() <= SMALLEST_BATCH && batch.ends_with(b"\n")));
+        assert_eq!(found.concat(), lines.concat());
+        assert_eq!(core.position, lines.concat().len() as u64);
+    }
+
+    #[test]
+    fn more_batches_than_the_channel_takes_are_no_loss() {
+        let (mut core, batches) = core(1);
+        let line = [vec![b'x'; SMALLEST_BATCH], vec![b'\n']].concat();
+        let lines = 10 * (RESERVED / SMALLEST_BATCH);
+        (0..lines).for_each(|_| core.append(&line, &batches));
+        assert_eq!(drained(&mut core, &batches).concat(), line.repeat(lines));
+    }
+
+    #[test]
+    fn room_is_for_the_capacity_and_for_one_larger_line() {
+        let (mut core, batches) = core(100);
+        assert!(core.has_room(1000, false), "it passes alone");
+        core.append(&[b'x'; 60], &batches);
+        assert!(core.has_room(40, false) && !core.has_room(41, false));
+        assert!(core.has_room(40 + RESERVED, true) && !core.has_room(41 + RESERVED, true));
+        assert!(!core.has_room(usize::MAX, false));
+        core.settle(60);
+        assert!(core.has_room(1000, false) && core.is_settled());
+    }
+
+    #[test]
+    fn who_lingers_is_woken_when_it_matters_and_who_sleeps_always() {
+        let (mut core, batches) = core(100);
+        core.append(b"line\n", &batches);
+        for (writer, wakes) in [(Writer::Awake, false), (Writer::Lingers, false), (Writer::Sleeps, true)] {
+            core.writer = writer;
+            assert_eq!(core.wakes_writer(), wakes, "{writer:?}");
+        }
+        let pressing: [fn(&mut Core); 5] = [
+            |core| core.is_urgent = true,
+            |core| core.waiting = 1,
+            |core| core.flush_to = Mark { main: 5, side: 0 },
+            |core| core.mode = Mode::Closing,
+            |core| core.queued = 50,
+        ];
+        for press in pressing {
+            let (mut core, _) = self::core(100);
+            press(&mut core);
+            core.writer = Writer::Lingers;
+            assert!(core.wakes_writer() && core.writer == Writer::Awake);
+            assert!(!core.wakes_writer(), "it was woken already");
+        }
     }
 }

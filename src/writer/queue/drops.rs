@@ -112,3 +112,44 @@ fn in_json(text: &str) -> String {
     }
     escaped
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn announced(announce: Announce, sink: &str) -> String {
+        let lost = Drops { queue_full: 2, sink_failed: 1, ..Drops::default() };
+        let mut out = Vec::new();
+        announce.push(&lost, sink, &mut out);
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn each_cause_has_a_line_that_can_be_read_back() {
+        let text = announced(Announce::Line, "disk \"full\"\n");
+        let lines: Vec<_> = text.lines().map(|line| crate::line::parse(line).expect("a line")).collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines.iter().all(|line| (line.id, line.name) == ("-", "tracing_tasklog")));
+        assert!(text.contains(" 2 lines dropped reason=\"queue full\"\n"), "{text}");
+        assert!(text.ends_with(" 1 lines dropped reason=\"disk \\\"full\\\"\\n\"\n"), "{text}");
+    }
+
+    #[test]
+    fn in_json_a_reason_is_escaped() {
+        let text = announced(Announce::Json, "disk \"full\" \\ \n\u{9b}");
+        let (first, second) = text.split_once('\n').expect("two lines");
+        assert!(
+            first.starts_with("{\"timestamp\":\"20") && first.contains("Z\",\"level\":\"WARN\","),
+            "{first}"
+        );
+        let end = ",\"fields\":{\"message\":\"2 lines dropped\",\"lines\":2,\"reason\":\"queue full\"},\
+                   \"target\":\"tracing_tasklog\"}";
+        assert!(first.ends_with(end), "{first}");
+        assert!(second.contains(r#""reason":"disk \"full\" \\ \u000a\u009b"}"#), "{second}");
+    }
+
+    #[test]
+    fn nothing_is_said_when_nobody_wants_to_hear_it() {
+        assert_eq!(announced(Announce::Off, ""), "");
+    }
+}

@@ -14,7 +14,7 @@ use super::{
     Overflow,
     core::{Batches, Core, Mode},
     drops::{Announce, Cause, Drops},
-    duty::{self, Duty, OnDuty},
+    duty::{self, Locks},
     outlet::Outlet,
     registry::Parked,
     side::Side,
@@ -91,7 +91,7 @@ impl Ended {
 pub(super) struct Locked<'a> {
     core: Option<MutexGuard<'a, Core>>,
     of: &'a Mutex<Core>,
-    _duty: OnDuty, // ends after the lock
+    _duty: Locks, // ends after the lock
 }
 
 impl std::ops::Deref for Locked<'_> {
@@ -153,7 +153,7 @@ impl Inner {
 
     /// Locks the core. Nobody holds it for long.
     pub(super) fn lock(&self) -> Locked<'_> {
-        let duty = duty::enter(Duty::Locks, self.id());
+        let duty = duty::lock();
         let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         Locked { core: Some(core), of: &self.core, _duty: duty }
     }
@@ -180,8 +180,7 @@ impl Inner {
             }
         }
         core.append(lines, &self.batches);
-        let position = core.position;
-        self.position.store(position, Ordering::Relaxed); // for this thread's own handlers and nested calls
+        self.position.store(core.position, Ordering::Relaxed); // for this thread's own handlers and nested calls
         core.is_urgent |= kind.is_urgent;
         let (wakes, mode) = (core.wakes_writer(), core.mode);
         drop(core);
@@ -189,23 +188,23 @@ impl Inner {
             self.wake();
         }
         if mode == Mode::Direct || sys::is_exiting() {
-            self.see_off(position);
+            self.see_off();
         }
     }
 
     /// Returns whether these lines can't even have the lock.
     fn must_go_aside(&self, kind: LineKind) -> bool {
-        if kind.is_logged { duty::current() != Duty::None } else { self.is_mine() }
+        duty::is_locking() || if kind.is_logged { duty::has_a_sink() } else { duty::has_sink_of(self.id()) }
     }
 
     /// Takes lines where nobody may wait.
     fn take_aside(&self, lines: &[u8], count: u64, was_cut: bool) {
-        if duty::current() == Duty::WritesEcho {
-            self.side.lose(count, was_cut);
-        } else {
-            self.side.push(self.position.load(Ordering::Relaxed), lines, count, was_cut);
+        if duty::is_echoing() {
+            return self.side.lose(count, was_cut);
         }
+        self.side.push(self.position.load(Ordering::Relaxed), lines, count, was_cut);
         self.wake(); // whether it sleeps can't be asked
+        self.finish_side();
     }
 
     /// Counts lines for which no room was found.
@@ -254,8 +253,7 @@ impl Inner {
                 break Err(Cause::Full);
             }
             if core.mode == Mode::Direct {
-                let position = core.position;
-                core.without(|| self.see_off(position));
+                core.without(|| self.see_off());
                 continue;
             }
             if core.wakes_writer() {

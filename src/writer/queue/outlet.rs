@@ -14,7 +14,7 @@ use std::{
 use super::{
     core::Mode,
     drops::Drops,
-    duty::{self, Duty},
+    duty,
     failure::{Failure, calmly},
     inner::Inner,
     side::SideLine,
@@ -157,7 +157,7 @@ impl Outlet {
     /// Has the sink pass on what it may keep, as far as it can now.
     pub(super) fn clean(&mut self, queue: &Inner) {
         if self.is_dirty {
-            let _duty = duty::enter(Duty::Writes, queue.id());
+            let _duty = duty::write(queue.id(), false);
             // If that fails it is tried again by the next flush, which tells of it.
             let _ = calmly(|| self.sink.flush());
         }
@@ -172,7 +172,7 @@ impl Outlet {
         self.refill(queue, pace, troubles);
         match self.next(queue) {
             None => self.flush(queue, troubles),
-            Some(Source::Main) if !self.main.is_within_a_line() && queue.lock().is_flush_due() => {
+            Some(Source::Main) if !self.main.is_within_a_line() && queue.is_flush_due() => {
                 self.flush(queue, troubles)
             }
             Some(source) => self.write(queue, source, troubles),
@@ -188,7 +188,7 @@ impl Outlet {
                 let next = queue.batches.next();
                 next.or_else(|| (pace > Pace::Full).then(|| core.take_open(&queue.batches)).flatten())
             });
-            self.is_careful = false;
+            self.is_careful &= next.is_none();
             let before = mem::replace(&mut self.main, Flow { bytes: next.unwrap_or_default(), at: 0 });
             if before.bytes.capacity() > 0 {
                 queue.batches.give_back(before.bytes);
@@ -209,7 +209,8 @@ impl Outlet {
     fn announce(&mut self, queue: &Inner, pace: Pace, troubles: &mut Troubles) {
         let mut core = queue.lock();
         let all = Drops { nested: queue.side.lost(), ..core.drops };
-        let is_last = core.mode == Mode::Closing && !self.has_said_all;
+        let is_end = core.mode == Mode::Closing && core.is_settled() && self.side.is_done();
+        let is_last = is_end && !self.has_said_all;
         // What the writing has caused is told along with other lines, or at the end: else it would cause more for ever.
         let is_due = match core.gap {
             Some(gap) => gap <= core.settled,
@@ -218,12 +219,12 @@ impl Outlet {
         let is_muted = self.muted_at == Some(core.settled) && !is_last;
         let is_soon = pace != Pace::Quiet
             && core.mode == Mode::Threaded
-            && core.flush_to <= core.flushed
+            && !core.is_flush_wanted()
             && self.announced_at.is_some_and(|at| at.elapsed() < ANNOUNCE_EVERY);
         if all == self.announced || !is_due || is_soon || is_muted || self.is_within_a_line() {
             return;
         }
-        self.has_said_all = core.mode == Mode::Closing;
+        self.has_said_all = is_end;
         core.gap = None;
         self.muted_at = Some(core.settled);
         drop(core);
@@ -308,8 +309,7 @@ impl Outlet {
     /// Has the sink take what it will of a source.
     fn write(&mut self, queue: &Inner, source: Source, troubles: &mut Troubles) -> Turn {
         let (from, to) = self.piece(queue, source);
-        let duty = if source == Source::Main { Duty::Writes } else { Duty::WritesEcho };
-        let on_duty = duty::enter(duty, queue.id());
+        let on_duty = duty::write(queue.id(), source != Source::Main);
         let piece = match source {
             Source::Own => &self.own.bytes[from..to],
             Source::Side => &self.side.bytes[from..to],

@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{
     core::Mode,
-    duty::{self, Duty},
+    duty,
     inner::{Inner, Limit},
     outlet::Outlet,
 };
@@ -54,12 +54,14 @@ fn queues() -> Vec<Arc<Inner>> {
 
 /// Has what was logged written before the process ends, as long as the sinks take it.
 fn flush_at_exit() {
-    if duty::current() == Duty::Locks {
+    if duty::is_locking() {
         return; // a signal handler has ended the process in the middle of a log call: this thread would wait for itself
     }
     let queues = queues();
     let own = || queues.iter().filter_map(|queue| queue.here_if_any());
-    own().for_each(Inner::hurry);
+    own().for_each(|queue| {
+        queue.want_flush(); // all at once
+    });
     for queue in own() {
         // If it is a sink that ends the process, its own queue waits for nothing.
         let pending = if queue.flush(Limit::Progress) { 0 } else { queue.stats().queued_lines };
@@ -95,12 +97,12 @@ impl io::Write for Busy {
 }
 
 fn before_fork() {
-    if duty::current() != Duty::None {
-        return; // it has the sink itself, or may wait for itself
+    if duty::is_locking() || duty::has_a_sink() {
+        return; // it may wait for itself
     }
     for queue in queues() {
         let queue = queue.here();
-        let _duty = duty::enter(Duty::Locks, queue.id());
+        let _duty = duty::lock();
         let Some(mut outlet) = queue.slot.take_as_guest(PATIENCE) else { continue };
         outlet.clean(queue); // what it keeps would be written twice
         if let Err(outlet) = queue.parked.0.try_send(outlet) {
@@ -110,12 +112,12 @@ fn before_fork() {
 }
 
 fn after_fork_in_parent() {
-    if duty::current() != Duty::None {
+    if duty::is_locking() || duty::has_a_sink() {
         return;
     }
     for queue in queues() {
         let queue = queue.here();
-        let _duty = duty::enter(Duty::Locks, queue.id());
+        let _duty = duty::lock();
         if let Ok(outlet) = queue.parked.1.try_recv() {
             queue.slot.put_back(outlet);
         }
@@ -144,16 +146,5 @@ impl Inner {
         let parents = self.parked.1.try_recv().map(|outlet| outlet.in_child());
         let outlet = parents.unwrap_or_else(|_| Outlet::new(Box::new(Busy)));
         Inner::new(self.options.clone(), Mode::Direct, Box::new(outlet))
-    }
-
-    /// Has the writer's thread begin with what there is.
-    fn hurry(&self) {
-        let mut core = self.lock();
-        core.flush_to = core.position;
-        let wakes = core.wakes_writer();
-        drop(core);
-        if wakes {
-            self.wake();
-        }
     }
 }

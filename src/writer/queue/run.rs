@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    core::{Mode, Writer},
-    duty::{self, Duty},
+    core::{Core, Mark, Mode, Writer},
+    duty,
     inner::{Inner, Limit},
     outlet::{Pace, Troubles, Turn},
 };
@@ -42,7 +42,7 @@ struct Wait {
 /// The writer's thread.
 pub(super) fn run(queue: &Arc<Inner>) {
     // What is logged on this thread goes aside, whatever it is doing.
-    let _duty = duty::enter(Duty::Writes, queue.id());
+    let _duty = duty::write(queue.id(), false);
     let mut wait = Wait::default();
     while let Some(pace) = queue.wait_for_work(&mut wait) {
         let mut outlet = queue.slot.take();
@@ -77,7 +77,7 @@ impl Inner {
                 continue;
             }
             let may_retry = wait.retries_at.take().is_some();
-            let is_pressed = core.is_pressing() && (core.has_open() || core.flush_to > core.flushed);
+            let is_pressed = core.is_pressing() && (core.has_open() || core.is_flush_wanted());
             let has_work = may_retry || wait.has_more || !self.batches.is_empty() || !self.side.is_clear();
             wait.is_closing = core.mode == Mode::Closing;
             if wait.is_closing {
@@ -112,28 +112,49 @@ impl Inner {
         }
     }
 
-    /// Sees off what was logged up to a position, where the writer's thread can't be left alone with it: there is none, or
-    /// the process is about to end.
+    /// Sees off what was logged so far, where the writer's thread can't be left alone with it: there is none, or the process
+    /// is about to end.
     #[cold]
-    pub(super) fn see_off(&self, position: u64) {
-        let mut core = self.lock();
-        core.flush_to = core.flush_to.max(position);
-        let mode = core.mode;
-        drop(core);
+    pub(super) fn see_off(&self) {
+        let (mark, mode) = self.want_flush();
         if mode == Mode::Direct {
-            self.write_here(position);
-        } else if duty::current() <= Duty::Locks {
-            self.wait_until(Limit::Progress, |core| core.flushed >= position);
+            self.write_here(mark);
+        } else if !duty::has_a_sink() {
+            self.wait_until(Limit::Progress, |core| core.flushed.has(mark));
         }
     }
 
+    /// Has everything flushed that was logged so far. Returns how much that is, and who does it.
+    pub(super) fn want_flush(&self) -> (Mark, Mode) {
+        let mut core = self.lock();
+        let mark = Mark { main: core.position, side: self.side.pushed() };
+        core.want_flush(mark);
+        let (wakes, mode) = (core.wakes_writer(), core.mode);
+        drop(core);
+        if wakes {
+            self.wake();
+        }
+        (mark, mode)
+    }
+
+    /// How much was written or lost.
+    pub(super) fn mark_of_settled(&self, core: &Core) -> Mark {
+        Mark { main: core.settled, side: self.side.gone() }
+    }
+
+    /// Returns whether somebody waits for a flush, and all that it is about was handed to the sink.
+    pub(super) fn is_flush_due(&self) -> bool {
+        let core = self.lock();
+        core.is_flush_wanted() && self.mark_of_settled(&core).has(core.flush_to)
+    }
+
     /// Writes on this thread. If the sink takes nothing for long, what is there stays for whoever comes next.
-    fn write_here(&self, position: u64) {
-        let _duty = duty::enter(Duty::Writes, self.id());
+    fn write_here(&self, mark: Mark) {
+        let _duty = duty::write(self.id(), duty::is_echoing());
         let mut waited = Duration::ZERO;
         loop {
             let core = self.lock();
-            let is_done = core.flushed >= position && self.side.is_clear();
+            let is_done = core.flushed.has(mark);
             let limit = if core.is_stalled { Duration::ZERO } else { self.options.stall_timeout };
             drop(core);
             if is_done {
@@ -159,35 +180,39 @@ impl Inner {
 
     /// Tells about troubles. Nobody has the sink meanwhile.
     fn tell(&self, troubles: Troubles) {
-        let duty = if troubles.is_echo { Duty::WritesEcho } else { Duty::Writes };
-        let _duty = duty::enter(duty, self.id());
+        if troubles.list.is_empty() {
+            return;
+        }
+        let _duty = duty::write(self.id(), troubles.is_echo);
         troubles.list.iter().for_each(|(trouble, error)| self.options.notice.tell(*trouble, error));
     }
 
     /// Hands everything that was logged so far over. Returns whether that was done within the limit.
     pub(super) fn flush(&self, limit: Limit) -> bool {
-        let mut core = self.lock();
-        let position = core.position;
-        core.flush_to = core.flush_to.max(position);
-        let mode = core.mode;
-        let wakes = core.wakes_writer();
-        drop(core);
-        if wakes {
-            self.wake();
+        if duty::is_locking() {
+            return false;
         }
-        if self.is_mine() {
+        let (mark, mode) = self.want_flush();
+        if duty::has_sink_of(self.id()) {
             return false;
         }
         if mode == Mode::Direct {
-            self.write_here(position);
-            return self.lock().flushed >= position;
+            self.write_here(mark);
+            return self.lock().flushed.has(mark);
         }
-        self.wait_until(limit, |core| core.flushed >= position && self.side.is_clear())
+        self.wait_until(limit, |core| core.flushed.has(mark))
     }
 
     /// Returns whether this thread is in the middle of something for this queue: then it would wait for itself.
     pub(super) fn is_mine(&self) -> bool {
-        duty::is_busy_with(self.id())
+        duty::is_locking() || duty::has_sink_of(self.id())
+    }
+
+    /// Writes what came aside and was left there, because the queue had ended already.
+    pub(super) fn finish_side(&self) {
+        if !self.side.is_clear() && !self.is_mine() && self.lock().mode == Mode::Direct {
+            self.see_off(); // there is nobody else
+        }
     }
 
     /// Begins to end the queue.
@@ -205,15 +230,16 @@ impl Inner {
 
     /// Ends the queue: the writer's thread, when everything is written. Returns whether that was done within the limit.
     pub(super) fn end(&self, limit: Limit) -> bool {
+        if duty::is_locking() {
+            return false;
+        }
         self.close();
-        let core = self.lock();
-        let (position, mode) = (core.position, core.mode);
-        drop(core);
-        if self.is_mine() {
+        let (mark, mode) = self.want_flush();
+        if duty::has_sink_of(self.id()) {
             return false;
         }
         if mode == Mode::Direct {
-            self.write_here(position);
+            self.write_here(mark);
             return self.lock().is_settled();
         }
         let is_over = self.wait_until(limit, |core| core.mode == Mode::Direct);

@@ -61,6 +61,9 @@ pub(super) struct Side {
     room: Room,
     /// Lines that were handed over, those that had no room included. Counted before they are there to be taken.
     accepted: AtomicU64,
+    /// Entries that had room, and those of them that are written or lost: in this order, so the first so many.
+    pushed: AtomicU64,
+    gone: AtomicU64,
     /// Lines that had no room, or that the writing of such lines has caused.
     lost: AtomicU64,
     cut: AtomicU64,
@@ -72,6 +75,8 @@ impl Side {
             lines: bounded(LINES),
             room: Room::new(),
             accepted: AtomicU64::new(0),
+            pushed: AtomicU64::new(0),
+            gone: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             cut: AtomicU64::new(0),
         }
@@ -85,6 +90,8 @@ impl Side {
         } else if self.lines.0.try_send(SideLine { position, bytes: lines.to_vec() }).is_err() {
             self.room.give_back(lines.len());
             self.lost.fetch_add(count, Ordering::Relaxed);
+        } else {
+            self.pushed.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -99,14 +106,23 @@ impl Side {
         self.cut.fetch_add(u64::from(was_cut), Ordering::Relaxed);
     }
 
-    /// Takes the oldest line out. It counts as room until [`done`](Self::done).
+    /// Takes the oldest line out. It takes room until it is [gone](Self::took).
     pub(super) fn pop(&self) -> Option<SideLine> {
         self.lines.1.try_recv().ok()
     }
 
-    /// A line that was taken out is gone.
-    pub(super) fn done(&self, bytes: usize) {
+    /// So many bytes of an entry that was taken out are gone; all of it, if `is_done`.
+    pub(super) fn took(&self, bytes: usize, is_done: bool) {
         self.room.give_back(bytes);
+        self.gone.fetch_add(u64::from(is_done), Ordering::Relaxed);
+    }
+
+    pub(super) fn pushed(&self) -> u64 {
+        self.pushed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn gone(&self) -> u64 {
+        self.gone.load(Ordering::Relaxed)
     }
 
     /// Returns whether every line that had room is gone.

@@ -12,7 +12,7 @@ use crate::{
     writer::{
         lines,
         queue::{
-            duty::{self, Duty},
+            duty,
             failure::{Failure, calmly},
             inner::Inner,
         },
@@ -44,7 +44,7 @@ impl Outlet {
                 core.written += written;
             }
             Source::Side => {
-                queue.side.done(bytes);
+                queue.side.took(bytes, self.side.is_done());
                 core.written += written;
                 core.moved();
             }
@@ -100,7 +100,7 @@ impl Outlet {
         queue.lock().errors += 1;
         let error = io::Error::other("it panicked");
         let flow = self.flow(source);
-        if lines::first(&flow.bytes[flow.at..]) == bytes {
+        if source == Source::Own || lines::first(&flow.bytes[flow.at..]) == bytes {
             self.reason = "the sink panicked".to_owned();
             self.give_up_a_line(queue, source, bytes);
         }
@@ -126,7 +126,7 @@ impl Outlet {
             Source::Side => {
                 core.drops.sink_failed += 1;
                 core.moved();
-                queue.side.done(line);
+                queue.side.took(line, self.side.is_done());
             }
             Source::Main => {
                 core.drops.sink_failed += 1;
@@ -163,8 +163,7 @@ impl Outlet {
     /// Has the sink pass on what it may keep.
     pub(super) fn flush(&mut self, queue: &Inner, troubles: &mut Troubles) -> Turn {
         if self.is_dirty {
-            let duty = if self.has_lines { Duty::Writes } else { Duty::WritesEcho };
-            let on_duty = duty::enter(duty, queue.id());
+            let on_duty = duty::write(queue.id(), !self.has_lines);
             let flushed = calmly(|| self.sink.flush());
             drop(on_duty);
             if let Err(failure) = flushed {
@@ -181,7 +180,7 @@ impl Outlet {
             (self.is_dirty, self.has_lines) = (false, false);
         }
         let mut core = queue.lock();
-        core.flushed = core.settled;
+        core.flushed = queue.mark_of_settled(&core);
         queue.tell_of_progress(core);
         Turn::Idle
     }
