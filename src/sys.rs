@@ -137,16 +137,22 @@ extern "C" fn run_hooks() {
     }
 }
 
-/// Runs `spawn` with all signals blocked, so that the thread that it makes handles none: handlers of the program run on
+/// What a thread gets for a fault of its own: blocked, it would end the process without a word.
+#[cfg(all(unix, any(feature = "queue", feature = "watch")))]
+const OWN_FAULTS: [libc::c_int; 7] =
+    [libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGSEGV, libc::SIGSYS, libc::SIGTRAP];
+
+/// Runs `spawn` with all signals but those blocked, so that the thread that it makes handles none: handlers of the program run on
 /// its own threads.
 #[cfg(all(unix, any(feature = "queue", feature = "watch")))]
 pub(crate) fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigfillset(3) initializes the set that it is given, and pthread_sigmask(3) the one of before if it succeeds;
-    // it changes the mask of this thread only.
+    // SAFETY: sigfillset(3) initializes the set that it is given, sigdelset(3) changes one that is, and pthread_sigmask(3)
+    // initializes the one of before if it succeeds; it changes the mask of this thread only.
     let blocked = unsafe {
         libc::sigfillset(all.as_mut_ptr()) == 0
+            && OWN_FAULTS.iter().all(|&signal| libc::sigdelset(all.as_mut_ptr(), signal) == 0)
             && libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) == 0
     };
     let spawned = spawn();

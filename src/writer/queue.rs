@@ -31,6 +31,7 @@ mod duty;
 mod failure;
 mod guard;
 mod inner;
+mod ledger;
 #[cfg(all(test, tasklog_loom))]
 mod model;
 mod outlet;
@@ -41,7 +42,7 @@ mod slot;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
-use self::inner::{Inner, Limit};
+use self::inner::Inner;
 pub use self::{
     builder::SharedQueueBuilder,
     drops::{Announce, Drops},
@@ -195,9 +196,7 @@ impl SharedQueue {
 
 impl Shared {
     fn flush(&self) -> Result<(), Error> {
-        let queue = self.queue.here();
-        let is_flushed = queue.flush(Limit::Time(FLUSH_PATIENCE));
-        if is_flushed { Ok(()) } else { Err(guard::not_flushed(queue, FLUSH_PATIENCE)) }
+        guard::flush(&self.queue, FLUSH_PATIENCE)
     }
 }
 
@@ -221,7 +220,7 @@ impl Drop for Shared {
     fn drop(&mut self) {
         if let Some(queue) = self.queue.here_if_any() {
             queue.close();
-            queue.finish_side();
+            queue.finish();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a queue counts and holds, under one short lock. Nothing in here waits, formats, or calls anybody.
 
-use std::mem;
+use std::{collections::VecDeque, io, mem};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
@@ -13,8 +13,10 @@ const SMALLEST_BATCH: usize = 4 * 1024;
 /// Room for lines about tasks (RUNNING and its like, retry separators) beyond the capacity.
 pub(super) const RESERVED: usize = 64 * 1024;
 
-/// As many batches are made at the start at most, so that a log call makes none.
+/// As many batches are made at the start at most, so that a log call makes none; and as many wait at most. Of a queue that is
+/// larger than that the open batch grows.
 const READY: usize = 256;
+const MOST: usize = 16 * 1024;
 
 /// The way of the batches: full ones to whoever has the sink, empty ones back.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ impl Batches {
     pub(super) fn new(capacity: usize) -> Self {
         let size = (capacity / 4).clamp(SMALLEST_BATCH, LARGEST_BATCH);
         // A batch is handed over when the next line doesn't fit, so two that follow each other are more than one in size.
-        let most = 2 * (capacity / size + RESERVED / size) + 4;
+        let most = (2 * (capacity / size + RESERVED / size) + 4).min(MOST);
         let batches = Batches { full: bounded(most), empty: bounded(most), size };
         (0..(capacity / size + 4).min(READY)).for_each(|_| batches.give_back(Vec::with_capacity(size)));
         batches
@@ -76,7 +78,7 @@ pub(super) enum Writer {
 pub(super) enum Mode {
     /// The writer's thread.
     Threaded,
-    /// It still does, and ends when everything is written.
+    /// It still does, and ends when everything is written that was logged before. Whoever logs now waits until it is.
     Closing,
     /// There is no such thread (any more): whoever logs.
     Direct,
@@ -114,9 +116,17 @@ pub(super) struct Core {
     pub(super) flush_to: Mark,
     /// Something shall not wait for more: a line of level ERROR.
     pub(super) is_urgent: bool,
-    /// Threads that wait for room; of these, how many go before any other.
+    /// The sink is to be flushed as soon as it can: a fork waits for that.
+    pub(super) cleans: bool,
+    /// The last flush that the sink refused for good: what was said.
+    pub(super) flush_failed: Option<(io::ErrorKind, String)>,
+    /// In `Mode::Closing`: what was logged before.
+    pub(super) closes_at: Mark,
+    /// Threads that wait for room; and those of them that go before any other, one after the other.
     pub(super) waiting: usize,
-    pub(super) first: usize,
+    pub(super) first: VecDeque<u64>,
+    /// The next ticket for these.
+    ticket: u64,
     /// Threads that wait for something to be written.
     pub(super) watching: usize,
     /// Rises whenever the sink has taken something, or something was given up.
@@ -151,8 +161,12 @@ impl Core {
             flushed: Mark::default(),
             flush_to: Mark::default(),
             is_urgent: false,
+            cleans: false,
+            flush_failed: None,
+            closes_at: Mark::default(),
             waiting: 0,
-            first: 0,
+            first: VecDeque::with_capacity(64),
+            ticket: 0,
             watching: 0,
             progress: 0,
             is_stalled: false,
@@ -170,13 +184,25 @@ impl Core {
 
     /// Returns whether there is room for so many bytes. A line larger than the whole queue passes alone.
     pub(super) fn has_room(&self, bytes: usize, is_reserved: bool) -> bool {
-        let room = self.capacity + if is_reserved { RESERVED } else { 0 };
+        let room = self.capacity.saturating_add(if is_reserved { RESERVED } else { 0 });
         self.queued == 0 || self.queued.saturating_add(bytes) <= room
     }
 
     /// Returns whether such a line needs the queue to be nearly empty: it would never find room beside others.
     pub(super) fn is_large(&self, bytes: usize) -> bool {
         bytes > self.capacity / 2
+    }
+
+    /// Becomes the last of those who go first. Returns the ticket.
+    pub(super) fn become_first(&mut self) -> u64 {
+        self.ticket += 1;
+        self.first.push_back(self.ticket);
+        self.ticket
+    }
+
+    /// Returns whether nobody goes before the one with this ticket, or without.
+    pub(super) fn is_turn_of(&self, ticket: Option<u64>) -> bool {
+        self.first.front().copied() == ticket || self.first.is_empty()
     }
 
     /// Takes lines, for which there is room.
@@ -221,7 +247,16 @@ impl Core {
 
     /// Returns whether somebody waits for a flush.
     pub(super) fn is_flush_wanted(&self) -> bool {
-        !self.flushed.has(self.flush_to)
+        self.cleans || !self.flushed.has(self.flush_to)
+    }
+
+    /// Begins to end: what was logged so far is still written by the thread.
+    pub(super) fn close(&mut self, side: u64) {
+        if self.mode == Mode::Threaded {
+            self.mode = Mode::Closing;
+            self.closes_at = Mark { main: self.position, side };
+            self.want_flush(self.closes_at);
+        }
     }
 
     /// Has a flush wanted up to a mark.

@@ -56,47 +56,62 @@ impl Drops {
 
     /// Returns what has come since `before`.
     pub(super) fn since(&self, before: &Drops) -> Drops {
+        self.with(before, |now, before| now - before)
+    }
+
+    /// Returns the sums.
+    pub(super) fn and(&self, more: &Drops) -> Drops {
+        self.with(more, |all, more| all + more)
+    }
+
+    fn with(&self, other: &Drops, f: impl Fn(u64, u64) -> u64) -> Drops {
         Drops {
-            queue_full: self.queue_full - before.queue_full,
-            queue_stalled: self.queue_stalled - before.queue_stalled,
-            sink_failed: self.sink_failed - before.sink_failed,
-            nested: self.nested - before.nested,
+            queue_full: f(self.queue_full, other.queue_full),
+            queue_stalled: f(self.queue_stalled, other.queue_stalled),
+            sink_failed: f(self.sink_failed, other.sink_failed),
+            nested: f(self.nested, other.nested),
         }
     }
 
-    /// The number and the reason, for each cause that there is. `sink` is what the sink has said.
-    pub(super) fn reasons<'a>(&self, sink: &'a str) -> impl Iterator<Item = (u64, &'a str)> {
+    /// Returns the losses one cause at a time, those that there are.
+    pub(super) fn by_cause(&self) -> impl Iterator<Item = Drops> {
+        let none = Drops::default();
         [
-            (self.queue_full, "queue full"),
-            (self.queue_stalled, "queue stalled"),
-            (self.sink_failed, sink),
-            (self.nested, "logged by the writing"),
+            Drops { queue_full: self.queue_full, ..none },
+            Drops { queue_stalled: self.queue_stalled, ..none },
+            Drops { sink_failed: self.sink_failed, ..none },
+            Drops { nested: self.nested, ..none },
         ]
         .into_iter()
-        .filter(|(lines, _)| *lines > 0)
+        .filter(|drops| drops.total() > 0)
+    }
+
+    /// The reason, if there is one cause only. `sink` is what the sink has said.
+    pub(super) fn reason<'a>(&self, sink: &'a str) -> &'a str {
+        match self {
+            Drops { queue_full: 1.., .. } => "queue full",
+            Drops { queue_stalled: 1.., .. } => "queue stalled",
+            Drops { nested: 1.., .. } => "logged by the writing",
+            _ => sink,
+        }
     }
 }
 
 impl Announce {
-    /// Appends what the log says of these losses.
-    pub(super) fn push(self, drops: &Drops, sink: &str, out: &mut Vec<u8>) {
-        let mut text = String::new();
-        for (lines, reason) in drops.reasons(sink) {
-            let now = clock::stamp_now();
-            // A String takes everything: the result can't be an error.
-            let _ = match self {
-                Announce::Off => Ok(()),
-                Announce::Line => {
-                    writeln!(text, "[-] [tracing_tasklog] {now} {lines} lines dropped reason={reason:?}")
-                }
-                Announce::Json => writeln!(
-                    text,
-                    r#"{{"timestamp":"{now}Z","level":"WARN","fields":{{"message":"{lines} lines dropped","lines":{lines},"reason":"{}"}},"target":"tracing_tasklog"}}"#,
-                    in_json(reason)
-                ),
-            };
+    /// Returns what the log says of losses that have one cause, as a line; nothing if it is not to say it.
+    pub(super) fn line(self, drops: &Drops, sink: &str) -> String {
+        let (lines, reason, now) = (drops.total(), drops.reason(sink), clock::stamp_now());
+        match self {
+            Announce::Off => String::new(),
+            Announce::Line => {
+                format!("[-] [tracing_tasklog] {now} {lines} lines dropped reason={reason:?}\n")
+            }
+            Announce::Json => format!(
+                "{{\"timestamp\":\"{now}Z\",\"level\":\"WARN\",\"fields\":{{\"message\":\"{lines} lines dropped\",\
+                 \"lines\":{lines},\"reason\":\"{}\"}},\"target\":\"tracing_tasklog\"}}\n",
+                in_json(reason)
+            ),
         }
-        out.extend_from_slice(text.as_bytes());
     }
 }
 
@@ -119,9 +134,7 @@ mod tests {
 
     fn announced(announce: Announce, sink: &str) -> String {
         let lost = Drops { queue_full: 2, sink_failed: 1, ..Drops::default() };
-        let mut out = Vec::new();
-        announce.push(&lost, sink, &mut out);
-        String::from_utf8(out).expect("UTF-8")
+        lost.by_cause().map(|lost| announce.line(&lost, sink)).collect()
     }
 
     #[test]

@@ -26,15 +26,34 @@ impl Failure {
     }
 }
 
-/// Calls the sink, which may panic. What it panicked with may panic too when it is dropped: then it stays.
+/// Calls the sink, which may panic. So may what it returns or panics with: when it is shown, when it is dropped.
 pub(super) fn calmly<T>(call: impl FnOnce() -> io::Result<T>) -> Result<T, Failure> {
     match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(result) => result.map_err(Failure::Error),
+        Ok(result) => result.map_err(|error| Failure::Error(tamed(error))),
         Err(payload) => {
-            if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-                mem::forget(again);
-            }
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+            dropped.unwrap_or_else(mem::forget);
             Err(Failure::Panic)
+        }
+    }
+}
+
+/// The same error without anything of the program's in it.
+fn tamed(error: io::Error) -> io::Error {
+    if error.get_ref().is_none() {
+        return error; // the operating system's, or just a kind
+    }
+    let kind = error.kind();
+    let text = catch_unwind(AssertUnwindSafe(|| {
+        let text = error.to_string();
+        drop(error);
+        text
+    }));
+    match text {
+        Ok(text) => io::Error::new(kind, text),
+        Err(payload) => {
+            mem::forget(payload);
+            io::Error::new(kind, "an error that panics when it is shown")
         }
     }
 }

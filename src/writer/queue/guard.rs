@@ -2,7 +2,10 @@
 
 use std::{panic, sync::Arc, time::Duration};
 
-use super::inner::{Inner, Limit};
+use super::{
+    inner::{Inner, Limit},
+    run::NotFlushed,
+};
 use crate::{
     Error,
     error::{Trouble, report},
@@ -51,8 +54,9 @@ impl QueueGuard {
     ///
     /// # Errors
     ///
-    /// That took longer than `limit` ([`Error::is_timeout`]), or would have: the call was made on the queue's own thread, by
-    /// the sink or an error hook. The lines stay in the queue.
+    /// - That took longer than `limit` ([`Error::is_timeout`]), or would have: the call was made by the sink itself. The lines
+    ///   stay in the queue.
+    /// - The sink has taken the lines, but refuses to flush what it keeps of them: its error is the source.
     ///
     /// ```
     /// use std::time::Duration;
@@ -64,8 +68,7 @@ impl QueueGuard {
     /// # Ok::<(), tracing_tasklog::Error>(())
     /// ```
     pub fn flush(&self, limit: Duration) -> Result<(), Error> {
-        let queue = self.queue.here();
-        if queue.flush(Limit::Time(limit)) { Ok(()) } else { Err(not_flushed(queue, limit)) }
+        flush(&self.queue, limit)
     }
 
     /// Ends the queue as dropping the guard does, but within `limit`, and says what became of its lines.
@@ -109,16 +112,26 @@ impl QueueGuard {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             if let Some(queue) = queue.upgrade() {
-                queue.here().flush(Limit::Time(PANIC_PATIENCE));
+                // Whoever is told of the panic is told of a sink that fails by the writer's thread.
+                let _ = queue.here().flush(PANIC_PATIENCE);
             }
             before(info);
         }));
     }
 }
 
-pub(super) fn not_flushed(queue: &Inner, limit: Duration) -> Error {
-    let lines = queue.stats().queued_lines;
-    Error::timed_out(format!("could not flush the queue within {limit:?}: {lines} lines wait for the sink"))
+/// Hands everything that was logged so far over.
+pub(super) fn flush(queue: &Inner, limit: Duration) -> Result<(), Error> {
+    let queue = queue.here();
+    queue.flush(limit).map_err(|failed| match failed {
+        NotFlushed::InTime => {
+            let lines = queue.stats().queued_lines;
+            Error::timed_out(format!(
+                "could not flush the queue within {limit:?}: {lines} lines wait for the sink"
+            ))
+        }
+        NotFlushed::BySink(error) => Error::io_somewhere("flush the sink of the queue", error),
+    })
 }
 
 impl Drop for QueueGuard {
@@ -132,8 +145,9 @@ impl Drop for QueueGuard {
 /// Ends a queue, as long as its sink takes something from time to time.
 pub(super) fn end(queue: &Inner) {
     let Some(queue) = queue.here_if_any() else { return };
-    if !queue.end(Limit::Progress) && !queue.is_mine() {
-        let lines = queue.stats().queued_lines;
+    let is_over = queue.end(Limit::Progress(queue.options.stall_timeout));
+    let lines = queue.stats().queued_lines;
+    if !is_over && lines > 0 && !queue.is_mine() {
         report(
             Trouble::Pending,
             format_args!("{lines} lines are still in the queue, its sink takes nothing"),

@@ -167,7 +167,7 @@ impl Inner {
         let mut core = self.lock();
         core.accepted += count;
         core.cut += u64::from(was_cut);
-        let is_crowded = core.first > 0 || !core.has_room(lines.len(), kind.is_reserved);
+        let is_crowded = !core.is_turn_of(None) || !core.has_room(lines.len(), kind.is_reserved);
         if is_crowded {
             if kind.is_nested {
                 core.accepted -= count; // the side buffer counts it
@@ -187,8 +187,8 @@ impl Inner {
         if wakes {
             self.wake();
         }
-        if mode == Mode::Direct || sys::is_exiting() {
-            self.see_off();
+        if mode != Mode::Threaded {
+            self.see_off(self.patience());
         }
     }
 
@@ -204,7 +204,9 @@ impl Inner {
         }
         self.side.push(self.position.load(Ordering::Relaxed), lines, count, was_cut);
         self.wake(); // whether it sleeps can't be asked
-        self.finish_side();
+        if !self.is_mine() {
+            self.finish();
+        }
     }
 
     /// Counts lines for which no room was found.
@@ -235,14 +237,13 @@ impl Inner {
             Overflow::Block => Duration::MAX,
         };
         let mut patience = Patience::new(core, self.options.stall_timeout);
-        let mut is_first = false;
+        let mut ticket = None;
         core.waiting += 1;
         let result = loop {
-            if !is_first && (core.is_large(bytes) || began.elapsed() >= FIRST_AFTER) {
-                is_first = true;
-                core.first += 1;
+            if ticket.is_none() && (core.is_large(bytes) || began.elapsed() >= FIRST_AFTER) {
+                ticket = Some(core.become_first());
             }
-            if core.has_room(bytes, kind.is_reserved) && (is_first || core.first == 0) {
+            if core.has_room(bytes, kind.is_reserved) && core.is_turn_of(ticket) {
                 break Ok(());
             }
             if core.is_stalled {
@@ -253,21 +254,29 @@ impl Inner {
                 break Err(Cause::Full);
             }
             if core.mode == Mode::Direct {
-                core.without(|| self.see_off());
+                core.without(|| self.see_off(left.min(self.patience())));
                 continue;
             }
             if core.wakes_writer() {
                 self.wake();
             }
             core.wait(&self.room, left);
-            patience.look(core);
+            core.is_stalled |= patience.look(core);
         };
         core.waiting -= 1;
-        if is_first {
-            core.first -= 1;
+        if let Some(ticket) = ticket {
+            core.first.retain(|&other| other != ticket);
             self.room.notify_all();
         }
         result
+    }
+
+    /// How long a log call waits at most without anything moving.
+    fn patience(&self) -> Duration {
+        match self.options.overflow {
+            Overflow::BlockFor(limit) => limit.min(self.options.stall_timeout),
+            _ => self.options.stall_timeout,
+        }
     }
 
     /// Wakes the writer's thread.
@@ -294,6 +303,7 @@ impl Inner {
         let began = Instant::now();
         let mut core = self.lock();
         let mut patience = Patience::new(&core, self.options.stall_timeout);
+        let mut own_patience = Patience::new(&core, limit.at_most(Duration::MAX));
         core.watching += 1;
         let is_over = loop {
             if is_over(&core) {
@@ -304,19 +314,25 @@ impl Inner {
             }
             let left = match limit {
                 Limit::Time(limit) => limit.saturating_sub(began.elapsed()),
-                Limit::Progress if core.is_stalled => Duration::ZERO,
-                Limit::Progress => SLICE,
+                Limit::Progress(_) if core.is_stalled || own_patience.is_over() => Duration::ZERO,
+                Limit::Progress(_) => SLICE,
             };
             if left.is_zero() {
                 break false;
             }
             core.wait(&self.moved, left);
-            if matches!(limit, Limit::Progress) {
-                patience.look(&mut core);
+            if patience.look(&core) && matches!(limit, Limit::Progress(_)) {
+                core.is_stalled = true;
             }
+            own_patience.look(&core);
         };
         core.watching -= 1;
         is_over
+    }
+
+    /// The patience of the end of the process.
+    pub(super) fn patience_at_exit(&self) -> Patience {
+        Patience::new(&self.lock(), self.options.stall_timeout)
     }
 
     /// Returns the counters as they are now.
@@ -348,14 +364,23 @@ impl Inner {
 pub(super) enum Limit {
     /// So long.
     Time(Duration),
-    /// As long as the sink takes something from time to time.
-    Progress,
+    /// As long as the sink takes something at least once in so long.
+    Progress(Duration),
+}
+
+impl Limit {
+    /// The time without progress, or so long at most.
+    pub(super) fn at_most(self, most: Duration) -> Duration {
+        match self {
+            Limit::Time(limit) | Limit::Progress(limit) => limit.min(most),
+        }
+    }
 }
 
 /// Somebody's patience with a sink that takes nothing: it counts the time that was really waited, in slices, so that nobody
 /// loses it while the whole process is stopped.
 #[derive(Debug)]
-struct Patience {
+pub(super) struct Patience {
     limit: Duration,
     seen: u64,
     since: Instant,
@@ -367,17 +392,28 @@ impl Patience {
         Patience { limit, seen: core.progress, since: Instant::now(), waited: Duration::ZERO }
     }
 
-    /// Looks after a slice of waiting. Says so if the sink has stalled.
-    fn look(&mut self, core: &mut Core) {
+    /// Looks after a slice of waiting. Returns whether it has come to an end.
+    fn look(&mut self, core: &Core) -> bool {
         let now = Instant::now();
         let slice = now.saturating_duration_since(self.since).min(2 * SLICE);
         self.since = now;
         if self.seen == core.progress {
             self.waited += slice;
-            core.is_stalled |= self.waited >= self.limit;
         } else {
             (self.seen, self.waited) = (core.progress, Duration::ZERO);
         }
+        self.is_over()
+    }
+
+    fn is_over(&self) -> bool {
+        self.waited >= self.limit
+    }
+
+    /// The same as [`look`](Self::look), for one who has waited without the lock. Nobody else has to wait as long.
+    pub(super) fn is_over_for(&mut self, queue: &Inner) -> bool {
+        let mut core = queue.lock();
+        core.is_stalled |= self.look(&core);
+        core.is_stalled
     }
 }
 

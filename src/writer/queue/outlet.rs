@@ -6,17 +6,18 @@
 mod outcome;
 
 use std::{
+    collections::VecDeque,
     io::{ErrorKind, Write},
     mem,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::{
-    core::Mode,
     drops::Drops,
     duty,
     failure::{Failure, calmly},
     inner::Inner,
+    ledger::Ledger,
     side::SideLine,
 };
 use crate::{
@@ -24,9 +25,6 @@ use crate::{
     error::Trouble,
     writer::{lines, tail},
 };
-
-/// Losses are announced so often at most, while there is much to write.
-const ANNOUNCE_EVERY: Duration = Duration::from_millis(250);
 
 /// Bytes of whole lines, and how many of them the sink has taken.
 #[derive(Debug, Default)]
@@ -36,13 +34,35 @@ struct Flow {
 }
 
 impl Flow {
+    fn new(bytes: Vec<u8>) -> Self {
+        Flow { bytes, at: 0 }
+    }
+
     fn is_done(&self) -> bool {
         self.at == self.bytes.len()
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.at..]
     }
 
     /// Returns whether the sink has taken the beginning of a line, and not its end.
     fn is_within_a_line(&self) -> bool {
         self.at > 0 && self.bytes[self.at - 1] != b'\n'
+    }
+}
+
+/// A line that this crate itself writes.
+#[derive(Debug)]
+struct Own {
+    flow: Flow,
+    /// The losses that it tells of; none, if it closes a fragment.
+    tells: Drops,
+}
+
+impl Own {
+    fn closes_a_fragment(&self) -> bool {
+        self.tells == Drops::default()
     }
 }
 
@@ -100,25 +120,15 @@ pub(super) struct Outlet {
     main: Flow,
     side: Flow,
     side_position: u64,
-    own: Flow,
-    /// What the sink has taken ends in a fragment, whose line was given up. If `own` closes it, up to where.
+    own: VecDeque<Own>,
+    ledger: Ledger,
+    /// What the sink has taken ends in a fragment, whose line was given up.
     is_torn: bool,
-    closes_to: Option<usize>,
     /// One line at a time, because the sink panicked with several.
     is_careful: bool,
     /// Failures in a row, and when the next try may be.
     failures: u32,
     retry_at: Option<Instant>,
-    /// The losses that the log knows of, those that `own` tells of, and when they were announced.
-    announced: Drops,
-    announcing: Drops,
-    announced_at: Option<Instant>,
-    /// The last losses before the end were announced: what that causes is not.
-    has_said_all: bool,
-    /// There was an announcement when so much was settled: the next one has to wait until more is.
-    muted_at: Option<u64>,
-    /// What the sink said when it lost a line.
-    reason: String,
     /// What was written since the last flush: lines, and anything.
     has_lines: bool,
     is_dirty: bool,
@@ -131,18 +141,12 @@ impl Outlet {
             main: Flow::default(),
             side: Flow::default(),
             side_position: 0,
-            own: Flow::default(),
+            own: VecDeque::new(),
+            ledger: Ledger::default(),
             is_torn: false,
-            closes_to: None,
             is_careful: false,
             failures: 0,
             retry_at: None,
-            announced: Drops::default(),
-            announcing: Drops::default(),
-            announced_at: None,
-            has_said_all: false,
-            muted_at: None,
-            reason: String::new(),
             has_lines: false,
             is_dirty: false,
         }
@@ -150,17 +154,13 @@ impl Outlet {
 
     /// The sink of a child made by fork(2): what its parent is about to write is not its own.
     pub(super) fn in_child(self) -> Self {
-        let is_torn = self.is_torn || self.is_within_a_line() || self.own.is_within_a_line();
+        let is_torn = self.is_torn || self.within_a_line().is_some();
         Outlet { is_torn, ..Outlet::new(self.sink) }
     }
 
-    /// Has the sink pass on what it may keep, as far as it can now.
-    pub(super) fn clean(&mut self, queue: &Inner) {
-        if self.is_dirty {
-            let _duty = duty::write(queue.id(), false);
-            // If that fails it is tried again by the next flush, which tells of it.
-            let _ = calmly(|| self.sink.flush());
-        }
+    /// Returns whether the sink keeps nothing that it was given.
+    pub(super) fn is_clean(&self) -> bool {
+        !self.is_dirty
     }
 
     /// Does one thing: a write or a flush.
@@ -189,7 +189,7 @@ impl Outlet {
                 next.or_else(|| (pace > Pace::Full).then(|| core.take_open(&queue.batches)).flatten())
             });
             self.is_careful &= next.is_none();
-            let before = mem::replace(&mut self.main, Flow { bytes: next.unwrap_or_default(), at: 0 });
+            let before = mem::replace(&mut self.main, Flow::new(next.unwrap_or_default()));
             if before.bytes.capacity() > 0 {
                 queue.batches.give_back(before.bytes);
             }
@@ -198,9 +198,9 @@ impl Outlet {
         if self.side.is_done()
             && let Some(SideLine { position, bytes }) = queue.side.pop()
         {
-            (self.side, self.side_position) = (Flow { bytes, at: 0 }, position);
+            (self.side, self.side_position) = (Flow::new(bytes), position);
         }
-        if self.own.is_done() {
+        if self.own.is_empty() && self.within_a_line().is_none() {
             self.announce(queue, pace, troubles);
         }
     }
@@ -208,99 +208,79 @@ impl Outlet {
     /// Has the log say what was lost, when that is due.
     fn announce(&mut self, queue: &Inner, pace: Pace, troubles: &mut Troubles) {
         let mut core = queue.lock();
-        let all = Drops { nested: queue.side.lost(), ..core.drops };
-        let is_end = core.mode == Mode::Closing && core.is_settled() && self.side.is_done();
-        let is_last = is_end && !self.has_said_all;
-        // What the writing has caused is told along with other lines, or at the end: else it would cause more for ever.
-        let is_due = match core.gap {
-            Some(gap) => gap <= core.settled,
-            None => !self.main.is_done() || is_last,
-        };
-        let is_muted = self.muted_at == Some(core.settled) && !is_last;
-        let is_soon = pace != Pace::Quiet
-            && core.mode == Mode::Threaded
-            && !core.is_flush_wanted()
-            && self.announced_at.is_some_and(|at| at.elapsed() < ANNOUNCE_EVERY);
-        if all == self.announced || !is_due || is_soon || is_muted || self.is_within_a_line() {
+        let has_more = !self.main.is_done() || !self.side.is_done();
+        let Some(lost) = self.ledger.due(&mut core, queue.side.lost(), has_more, pace == Pace::Quiet) else {
             return;
-        }
-        self.has_said_all = is_end;
-        core.gap = None;
-        self.muted_at = Some(core.settled);
+        };
         drop(core);
-        let lost = all.since(&self.announced);
-        (self.announced_at, self.announcing) = (Some(Instant::now()), all);
-        self.own = Flow::default();
-        queue.options.announce.push(&lost, &self.reason, &mut self.own.bytes);
-        if self.own.bytes.is_empty() {
-            self.announced = all; // it is not to be announced
-        }
-        if lost.total() > lost.sink_failed {
-            let reasons = Drops { sink_failed: 0, ..lost };
-            let reason = reasons.reasons("").map(|(_, reason)| reason).next().unwrap_or_default();
-            troubles.push(Trouble::Dropped, Error::dropped(reasons.total(), reason), lost.nested > 0);
+        for lost in lost.by_cause() {
+            let line = queue.options.announce.line(&lost, &self.ledger.reason);
+            if line.is_empty() {
+                self.ledger.told(&lost); // it is not to be told
+            } else {
+                self.own.push_back(Own { flow: Flow::new(line.into_bytes()), tells: lost });
+            }
+            if lost.sink_failed == 0 {
+                let error = Error::dropped(lost.total(), lost.reason(""));
+                troubles.push(Trouble::Dropped, error, lost.nested > 0);
+            }
         }
     }
 
-    fn has_any(&self) -> bool {
-        !self.main.is_done() || !self.side.is_done() || !self.own.is_done()
-    }
-
-    fn is_within_a_line(&self) -> bool {
-        self.main.is_within_a_line() || self.side.is_within_a_line()
+    /// Returns what was begun with a line that has to be ended first.
+    fn within_a_line(&self) -> Option<Source> {
+        let own = self.own.front().is_some_and(|own| own.flow.is_within_a_line());
+        let begun = [
+            (Source::Main, self.main.is_within_a_line()),
+            (Source::Side, self.side.is_within_a_line()),
+            (Source::Own, own),
+        ];
+        begun.into_iter().find(|(_, is_begun)| *is_begun).map(|(source, _)| source)
     }
 
     /// Returns what is to be written next: the rest of a line first.
     fn next(&mut self, queue: &Inner) -> Option<Source> {
-        if self.main.is_within_a_line() {
-            return Some(Source::Main);
+        if let Some(source) = self.within_a_line() {
+            return Some(source);
         }
-        if self.side.is_within_a_line() {
-            return Some(Source::Side);
+        let is_side_due = !self.side.is_done() && self.side_position <= queue.lock().settled;
+        let has_any = is_side_due || !self.main.is_done() || !self.own.is_empty();
+        if self.is_torn && has_any && !self.own.front().is_some_and(Own::closes_a_fragment) {
+            let flow = Flow::new(tail::CLOSE_FRAGMENT.to_vec());
+            self.own.push_front(Own { flow, tells: Drops::default() });
         }
-        if self.own.is_within_a_line() {
+        if !self.own.is_empty() {
             return Some(Source::Own);
         }
-        if self.is_torn && self.closes_to.is_none() && self.has_any() {
-            if self.own.is_done() {
-                self.own = Flow::default();
-            }
-            let at = self.own.at;
-            self.own.bytes.splice(at..at, tail::CLOSE_FRAGMENT.iter().copied());
-            self.closes_to = Some(at + tail::CLOSE_FRAGMENT.len());
-        }
-        if !self.own.is_done() {
-            return Some(Source::Own);
-        }
-        if !self.side.is_done() && self.side_position <= queue.lock().settled {
+        if is_side_due {
             return Some(Source::Side);
         }
         (!self.main.is_done()).then_some(Source::Main)
     }
 
-    /// What the sink is given of a source: whole lines.
-    fn piece(&self, queue: &Inner, source: Source) -> (usize, usize) {
-        let flow = match source {
-            Source::Own => &self.own,
-            Source::Side => &self.side,
-            Source::Main => &self.main,
-        };
-        let rest = &flow.bytes[flow.at..];
-        let mut end = rest.len();
+    /// How much of a source the sink is given: whole lines.
+    fn piece_len(&self, queue: &Inner, source: Source) -> usize {
+        let rest = self.flow(source).rest();
+        let mut len = rest.len();
         if source == Source::Main && !self.side.is_done() {
             // Up to the place where the line of the side buffer belongs.
             let before = self.side_position.saturating_sub(queue.lock().settled);
-            end = end.min(usize::try_from(before).unwrap_or(usize::MAX)).max(lines::first(rest));
+            len = len.min(usize::try_from(before).unwrap_or(usize::MAX)).max(lines::first(rest));
         }
-        if self.is_careful {
-            end = end.min(lines::first(rest));
-        }
-        (flow.at, flow.at + end)
+        if self.is_careful { len.min(lines::first(rest)) } else { len }
     }
 
-    fn flow(&mut self, source: Source) -> &mut Flow {
+    fn flow(&self, source: Source) -> &Flow {
         match source {
-            Source::Own => &mut self.own,
+            Source::Own => &self.own[0].flow,
+            Source::Side => &self.side,
+            Source::Main => &self.main,
+        }
+    }
+
+    fn flow_mut(&mut self, source: Source) -> &mut Flow {
+        match source {
+            Source::Own => &mut self.own[0].flow,
             Source::Side => &mut self.side,
             Source::Main => &mut self.main,
         }
@@ -308,26 +288,26 @@ impl Outlet {
 
     /// Has the sink take what it will of a source.
     fn write(&mut self, queue: &Inner, source: Source, troubles: &mut Troubles) -> Turn {
-        let (from, to) = self.piece(queue, source);
+        let len = self.piece_len(queue, source);
         let on_duty = duty::write(queue.id(), source != Source::Main);
-        let piece = match source {
-            Source::Own => &self.own.bytes[from..to],
-            Source::Side => &self.side.bytes[from..to],
-            Source::Main => &self.main.bytes[from..to],
+        let flow = match source {
+            Source::Own => &self.own[0].flow,
+            Source::Side => &self.side,
+            Source::Main => &self.main,
         };
-        let written = calmly(|| self.sink.write(piece));
+        let written = calmly(|| self.sink.write(&flow.rest()[..len]));
         drop(on_duty);
         self.is_dirty = true;
         self.has_lines |= source == Source::Main;
         match written {
-            Ok(0) => self.failed(queue, source, ErrorKind::WriteZero.into(), to - from, troubles),
+            Ok(0) => self.failed(queue, source, ErrorKind::WriteZero.into(), troubles),
             Ok(taken) => {
                 self.failures = 0;
-                self.took(queue, source, taken.min(to - from));
+                self.took(queue, source, taken.min(len));
                 Turn::More
             }
-            Err(Failure::Panic) => self.panicked(queue, source, to - from, troubles),
-            Err(Failure::Error(error)) => self.failed(queue, source, error, to - from, troubles),
+            Err(Failure::Panic) => self.panicked(queue, source, len, troubles),
+            Err(Failure::Error(error)) => self.failed(queue, source, error, troubles),
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -28,11 +28,14 @@ use crate::{
 /// the child.
 const PATIENCE: Duration = Duration::from_millis(200);
 
+/// How long the end of the process waits for one queue at a time.
+const SLICE: Duration = Duration::from_millis(50);
+
 static QUEUES: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
 
 /// Makes a queue known.
 pub(super) fn register(queue: &Arc<Inner>) {
-    sys::at_exit(sys::AtExit::Queues, flush_at_exit);
+    sys::at_exit(sys::AtExit::Queues, end_at_exit);
     sys::around_forks(before_fork, after_fork_in_parent);
     let Some(mut queues) = lock() else { return };
     queues.retain(|queue| queue.strong_count() > 0);
@@ -52,22 +55,33 @@ fn queues() -> Vec<Arc<Inner>> {
     queues.map(|queues| queues.iter().filter_map(Weak::upgrade).collect()).unwrap_or_default()
 }
 
-/// Has what was logged written before the process ends, as long as the sinks take it.
-fn flush_at_exit() {
+/// Ends all queues before the process ends, as long as their sinks take something. Whoever logs afterwards writes.
+fn end_at_exit() {
     if duty::is_locking() {
         return; // a signal handler has ended the process in the middle of a log call: this thread would wait for itself
     }
     let queues = queues();
-    let own = || queues.iter().filter_map(|queue| queue.here_if_any());
-    own().for_each(|queue| {
-        queue.want_flush(); // all at once
-    });
-    for queue in own() {
-        // If it is a sink that ends the process, its own queue waits for nothing.
-        let pending = if queue.flush(Limit::Progress) { 0 } else { queue.stats().queued_lines };
-        if pending > 0 {
-            report(Trouble::Pending, format_args!("{pending} lines are lost, their sink takes nothing"));
+    let mut left: Vec<&Inner> = queues.iter().filter_map(|queue| queue.here_if_any()).collect();
+    left.iter().for_each(|queue| queue.close()); // all at once
+    let mut patience: Vec<_> = left.iter().map(|queue| queue.patience_at_exit()).collect();
+    let mut pending = 0;
+    while !left.is_empty() {
+        let slice = SLICE / u32::try_from(left.len()).unwrap_or(u32::MAX);
+        let mut still = Vec::new();
+        for (queue, mut patience) in left.drain(..).zip(patience.drain(..)) {
+            if queue.end(Limit::Time(slice)) {
+                continue;
+            }
+            if patience.is_over_for(queue) || duty::has_sink_of(queue.id()) {
+                pending += queue.stats().queued_lines;
+            } else {
+                still.push((queue, patience));
+            }
         }
+        (left, patience) = still.into_iter().unzip();
+    }
+    if pending > 0 {
+        report(Trouble::Pending, format_args!("{pending} lines are lost, their sink takes nothing"));
     }
 }
 
@@ -100,11 +114,11 @@ fn before_fork() {
     if duty::is_locking() || duty::has_a_sink() {
         return; // it may wait for itself
     }
+    let deadline = Instant::now() + PATIENCE;
     for queue in queues() {
         let queue = queue.here();
         let _duty = duty::lock();
-        let Some(mut outlet) = queue.slot.take_as_guest(PATIENCE) else { continue };
-        outlet.clean(queue); // what it keeps would be written twice
+        let Some(outlet) = queue.clean_outlet(deadline) else { continue };
         if let Err(outlet) = queue.parked.0.try_send(outlet) {
             queue.slot.put_back(outlet.into_inner()); // another thread forks at the same moment
         }
@@ -146,5 +160,29 @@ impl Inner {
         let parents = self.parked.1.try_recv().map(|outlet| outlet.in_child());
         let outlet = parents.unwrap_or_else(|_| Outlet::new(Box::new(Busy)));
         Inner::new(self.options.clone(), Mode::Direct, Box::new(outlet))
+    }
+
+    /// Takes the sink out when it keeps nothing: what it keeps would be written twice. It is not flushed here: that may take
+    /// longer than a fork should.
+    fn clean_outlet(&self, deadline: Instant) -> Option<Box<Outlet>> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let outlet = self.slot.take_as_guest(left)?;
+            let mut core = self.lock();
+            if outlet.is_clean() || core.mode == Mode::Direct {
+                return Some(outlet);
+            }
+            core.cleans = true;
+            let wakes = core.wakes_writer();
+            drop(core);
+            self.slot.put_back(outlet);
+            if wakes {
+                self.wake();
+            }
+            if left.is_zero() {
+                return None;
+            }
+            self.wait_until(Limit::Time(left), |core| !core.cleans);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Who writes: the writer's thread, and whoever logs when there is none.
 
 use std::{
+    io,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -81,7 +82,9 @@ impl Inner {
             let has_work = may_retry || wait.has_more || !self.batches.is_empty() || !self.side.is_clear();
             wait.is_closing = core.mode == Mode::Closing;
             if wait.is_closing {
-                if wait.is_done && !has_work && core.is_settled() {
+                // What was logged later is the business of those who logged it: they wait for it.
+                let has_later = core.position > core.closes_at.main;
+                if core.flushed.has(core.closes_at) && (wait.is_done || has_later) {
                     core.mode = Mode::Direct;
                     self.tell_of_progress(core);
                     return None;
@@ -112,15 +115,14 @@ impl Inner {
         }
     }
 
-    /// Sees off what was logged so far, where the writer's thread can't be left alone with it: there is none, or the process
-    /// is about to end.
+    /// Sees off what was logged so far, where the writer's thread can't be left alone with it: there is none, or it is about to
+    /// end. Waits so long at most without anything moving.
     #[cold]
-    pub(super) fn see_off(&self) {
+    pub(super) fn see_off(&self, limit: Duration) {
         let (mark, mode) = self.want_flush();
-        if mode == Mode::Direct {
-            self.write_here(mark);
-        } else if !duty::has_a_sink() {
-            self.wait_until(Limit::Progress, |core| core.flushed.has(mark));
+        let is_over = |core: &Core| core.flushed.has(mark) || core.mode == Mode::Direct;
+        if mode == Mode::Direct || (!duty::has_a_sink() && self.wait_until(Limit::Progress(limit), is_over)) {
+            self.write_here(mark, limit);
         }
     }
 
@@ -145,17 +147,19 @@ impl Inner {
     /// Returns whether somebody waits for a flush, and all that it is about was handed to the sink.
     pub(super) fn is_flush_due(&self) -> bool {
         let core = self.lock();
-        core.is_flush_wanted() && self.mark_of_settled(&core).has(core.flush_to)
+        core.cleans || (core.is_flush_wanted() && self.mark_of_settled(&core).has(core.flush_to))
     }
 
-    /// Writes on this thread. If the sink takes nothing for long, what is there stays for whoever comes next.
-    fn write_here(&self, mark: Mark) {
+    /// Writes on this thread, unless it was done already. If the sink takes nothing for `limit`, what is there stays for whoever
+    /// comes next.
+    fn write_here(&self, mark: Mark, limit: Duration) {
+        let has_sink = duty::has_sink_of(self.id());
         let _duty = duty::write(self.id(), duty::is_echoing());
         let mut waited = Duration::ZERO;
         loop {
             let core = self.lock();
             let is_done = core.flushed.has(mark);
-            let limit = if core.is_stalled { Duration::ZERO } else { self.options.stall_timeout };
+            let limit = if core.is_stalled || has_sink { Duration::ZERO } else { limit };
             drop(core);
             if is_done {
                 return;
@@ -175,7 +179,7 @@ impl Inner {
                 }
             }
         }
-        self.lock().is_stalled = true;
+        self.lock().is_stalled |= limit >= self.options.stall_timeout && !has_sink;
     }
 
     /// Tells about troubles. Nobody has the sink meanwhile.
@@ -187,20 +191,25 @@ impl Inner {
         troubles.list.iter().for_each(|(trouble, error)| self.options.notice.tell(*trouble, error));
     }
 
-    /// Hands everything that was logged so far over. Returns whether that was done within the limit.
-    pub(super) fn flush(&self, limit: Limit) -> bool {
+    /// Hands everything that was logged so far over.
+    pub(super) fn flush(&self, limit: Duration) -> Result<(), NotFlushed> {
         if duty::is_locking() {
-            return false;
+            return Err(NotFlushed::InTime);
         }
+        self.lock().flush_failed = None;
         let (mark, mode) = self.want_flush();
-        if duty::has_sink_of(self.id()) {
-            return false;
+        if mode == Mode::Direct || duty::has_sink_of(self.id()) {
+            self.write_here(mark, limit); // if this thread is not in the sink
+        } else {
+            let is_over = |core: &Core| core.flushed.has(mark) || core.mode == Mode::Direct;
+            self.wait_until(Limit::Time(limit), is_over);
         }
-        if mode == Mode::Direct {
-            self.write_here(mark);
-            return self.lock().flushed.has(mark);
+        let mut core = self.lock();
+        match core.flush_failed.take() {
+            _ if !core.flushed.has(mark) => Err(NotFlushed::InTime),
+            Some((kind, text)) => Err(NotFlushed::BySink(io::Error::new(kind, text))),
+            None => Ok(()),
         }
-        self.wait_until(limit, |core| core.flushed.has(mark))
     }
 
     /// Returns whether this thread is in the middle of something for this queue: then it would wait for itself.
@@ -208,19 +217,10 @@ impl Inner {
         duty::is_locking() || duty::has_sink_of(self.id())
     }
 
-    /// Writes what came aside and was left there, because the queue had ended already.
-    pub(super) fn finish_side(&self) {
-        if !self.side.is_clear() && !self.is_mine() && self.lock().mode == Mode::Direct {
-            self.see_off(); // there is nobody else
-        }
-    }
-
     /// Begins to end the queue.
     pub(super) fn close(&self) {
         let mut core = self.lock();
-        if core.mode == Mode::Threaded {
-            core.mode = Mode::Closing;
-        }
+        core.close(self.side.pushed());
         let wakes = core.wakes_writer();
         drop(core);
         if wakes {
@@ -235,12 +235,9 @@ impl Inner {
         }
         self.close();
         let (mark, mode) = self.want_flush();
-        if duty::has_sink_of(self.id()) {
-            return false;
-        }
-        if mode == Mode::Direct {
-            self.write_here(mark);
-            return self.lock().is_settled();
+        if mode == Mode::Direct || duty::has_sink_of(self.id()) {
+            self.write_here(mark, limit.at_most(self.options.stall_timeout));
+            return self.lock().flushed.has(mark);
         }
         let is_over = self.wait_until(limit, |core| core.mode == Mode::Direct);
         if is_over {
@@ -248,4 +245,20 @@ impl Inner {
         }
         is_over
     }
+
+    /// Writes what was left in a queue that had ended already, with nobody to do it.
+    pub(super) fn finish(&self) {
+        if !duty::is_locking() && self.lock().mode == Mode::Direct {
+            self.see_off(self.options.stall_timeout);
+        }
+    }
+}
+
+/// Why something was not flushed.
+#[derive(Debug)]
+pub(super) enum NotFlushed {
+    /// The sink takes too long.
+    InTime,
+    /// The sink refuses to.
+    BySink(io::Error),
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Flow, Outlet, Source, Troubles, Turn};
+use super::{Outlet, Own, Source, Troubles, Turn};
 use crate::{
     Error,
     error::Trouble,
@@ -33,8 +33,8 @@ const INTERRUPTIONS: u32 = 1000;
 impl Outlet {
     /// The sink has taken so many bytes.
     pub(super) fn took(&mut self, queue: &Inner, source: Source, bytes: usize) {
-        let flow = self.flow(source);
-        let written = lines::count(&flow.bytes[flow.at..flow.at + bytes]);
+        let flow = self.flow_mut(source);
+        let written = lines::count(&flow.rest()[..bytes]);
         flow.at += bytes;
         let mut core = queue.lock();
         core.bytes += bytes as u64;
@@ -51,15 +51,20 @@ impl Outlet {
             Source::Own => {
                 core.announcements += written;
                 core.moved();
-                if self.closes_to.is_some_and(|end| self.own.at >= end) {
-                    (self.is_torn, self.closes_to) = (false, None);
-                }
-                if self.own.is_done() {
-                    self.announced = self.announcing;
-                }
+                self.told();
             }
         }
         queue.tell_of_progress(core);
+    }
+
+    /// The first of the own lines may be written now.
+    fn told(&mut self) {
+        if self.own.front().is_some_and(|own| own.flow.is_done())
+            && let Some(own) = self.own.pop_front()
+        {
+            self.is_torn &= !own.closes_a_fragment();
+            self.ledger.told(&own.tells);
+        }
     }
 
     /// The sink has returned an error.
@@ -68,7 +73,6 @@ impl Outlet {
         queue: &Inner,
         source: Source,
         error: io::Error,
-        bytes: usize,
         troubles: &mut Troubles,
     ) -> Turn {
         queue.lock().errors += 1;
@@ -79,8 +83,8 @@ impl Outlet {
         let (error, heals) = Failure::Error(error).into_error();
         let is_given_up = !heals && self.failures >= TRIES;
         if is_given_up {
-            self.reason = tail::reason(&error);
-            self.give_up_a_line(queue, source, bytes);
+            self.ledger.reason = tail::reason(&error);
+            self.give_up_a_line(queue, source);
         }
         if error.kind() != ErrorKind::WouldBlock {
             let error = Error::io_somewhere("write to the sink of the queue", error);
@@ -94,61 +98,57 @@ impl Outlet {
         &mut self,
         queue: &Inner,
         source: Source,
-        bytes: usize,
+        len: usize,
         troubles: &mut Troubles,
     ) -> Turn {
         queue.lock().errors += 1;
-        let error = io::Error::other("it panicked");
-        let flow = self.flow(source);
-        if source == Source::Own || lines::first(&flow.bytes[flow.at..]) == bytes {
-            self.reason = "the sink panicked".to_owned();
-            self.give_up_a_line(queue, source, bytes);
+        if lines::first(self.flow(source).rest()) == len {
+            self.ledger.reason = "the sink panicked".to_owned();
+            self.give_up_a_line(queue, source);
         }
         self.is_careful = true;
-        let error = Error::io_somewhere("write to the sink of the queue", error);
+        let error = Error::io_somewhere("write to the sink of the queue", io::Error::other("it panicked"));
         troubles.push(Trouble::Panic, error, source != Source::Main);
         Turn::More
     }
 
-    /// Gives up the first line of what the sink was given.
-    fn give_up_a_line(&mut self, queue: &Inner, source: Source, bytes: usize) {
-        self.is_torn |= self.flow(source).is_within_a_line();
-        let flow = self.flow(source);
-        let line = lines::first(&flow.bytes[flow.at..flow.at + bytes]);
+    /// Gives up the first line of a source, or the rest of it.
+    fn give_up_a_line(&mut self, queue: &Inner, source: Source) {
+        let flow = self.flow_mut(source);
+        let (is_torn, line) = (flow.is_within_a_line(), lines::first(flow.rest()));
         flow.at += line;
-        let could_close = source == Source::Own && self.closes_to.is_some();
+        self.is_torn |= is_torn;
         let mut core = queue.lock();
         match source {
             // An announcement: it is made anew when other lines have been tried. Alone it would be tried for ever.
             Source::Own => {
-                (self.own, self.announcing, self.closes_to) = (Flow::default(), self.announced, None);
+                let could_close = self.own.front().is_some_and(Own::closes_a_fragment);
+                self.own.clear();
+                drop(core);
+                if could_close {
+                    self.give_up_the_next(queue);
+                }
+                return;
             }
             Source::Side => {
-                core.drops.sink_failed += 1;
-                core.moved();
                 queue.side.took(line, self.side.is_done());
+                core.moved();
             }
             Source::Main => {
-                core.drops.sink_failed += 1;
                 core.settle(line);
                 let settled = core.settled;
                 core.gap.get_or_insert(settled);
             }
         }
+        core.drops.sink_failed += 1;
         queue.tell_of_progress(core);
-        if could_close {
-            self.give_up_the_next(queue);
-        }
     }
 
     /// A fragment could not be closed: the line that would follow it can't be written either.
     fn give_up_the_next(&mut self, queue: &Inner) {
-        for source in [Source::Side, Source::Main] {
-            let flow = self.flow(source);
-            if !flow.is_done() {
-                let rest = flow.bytes.len() - flow.at;
-                return self.give_up_a_line(queue, source, rest);
-            }
+        let next = [Source::Side, Source::Main].into_iter().find(|source| !self.flow(*source).is_done());
+        if let Some(source) = next {
+            self.give_up_a_line(queue, source);
         }
     }
 
@@ -162,6 +162,7 @@ impl Outlet {
 
     /// Has the sink pass on what it may keep.
     pub(super) fn flush(&mut self, queue: &Inner, troubles: &mut Troubles) -> Turn {
+        let mut failed = None;
         if self.is_dirty {
             let on_duty = duty::write(queue.id(), !self.has_lines);
             let flushed = calmly(|| self.sink.flush());
@@ -170,6 +171,7 @@ impl Outlet {
                 queue.lock().errors += 1;
                 self.failures += 1;
                 let (error, heals) = failure.into_error();
+                failed = Some((error.kind(), error.to_string()));
                 let error = Error::io_somewhere("flush the sink of the queue", error);
                 troubles.push(Trouble::Write, error, !self.has_lines);
                 if heals || self.failures < TRIES {
@@ -181,6 +183,10 @@ impl Outlet {
         }
         let mut core = queue.lock();
         core.flushed = queue.mark_of_settled(&core);
+        core.cleans = false;
+        if failed.is_some() {
+            core.flush_failed = failed;
+        }
         queue.tell_of_progress(core);
         Turn::Idle
     }
