@@ -92,6 +92,20 @@ fn nor_does_one_into_a_file() {
     assert_eq!(file.stats().written_lines, 4 * 1010);
 }
 
+/// Its batches are made when it starts, so that no log call has to.
+#[cfg(feature = "queue")]
+#[test]
+fn nor_does_one_into_a_queue() {
+    let dir = Dir::new();
+    let file = std::fs::File::create(dir.path("tasks.log")).expect("a writable folder");
+    // Smaller than what goes through it, so that every batch is used again and again.
+    let queue = tracing_tasklog::writer::SharedQueue::builder().capacity_bytes(64 * 1024).spawn(file);
+    let (queue, guard) = queue.expect("a thread can be made");
+    let layer = TaskLayer::new(queue);
+    assert_eq!(in_steady_state(&Dispatch::new(tracing_subscriber::registry().with(layer))), 0);
+    assert_eq!(guard.shutdown(std::time::Duration::from_secs(20)).written, 4 * 1010);
+}
+
 #[test]
 fn the_counter_counts() {
     assert!(allocations(|| drop(std::hint::black_box(vec![1_u8]))) > 0);
