@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::{LATEST, Log, Overflow, small, stopped, write};
+use super::{LATEST, Log, Overflow, alone, small, stopped, write};
+use crate::support::wait_until;
 use tracing_tasklog::writer::{Announce, SharedQueue};
 
 /// Drops lines 12 and later of a hundred; returns how many.
@@ -61,6 +62,29 @@ fn nothing_at_all() {
     let log = Log::new();
     lose_some(Announce::Off, &log);
     assert_eq!(others(&log), [""; 0]);
+}
+
+#[test]
+fn each_gap_with_its_own_number() {
+    alone("announcements::each_gap_with_its_own_number", || {
+        let log = Log::new();
+        let (queue, guard, gate) = stopped(small().overflow(Overflow::DropNewest), &log);
+        let mut gaps = Vec::new();
+        for (from, to) in [(2, 100), (102, 150), (152, 300)] {
+            let before = queue.drops().queue_full;
+            write(&queue, from, to);
+            gaps.push(queue.drops().queue_full - before);
+            gate.open();
+            guard.flush(LATEST).expect("the sink goes on");
+            gate.set(true);
+            write(&queue, to + 1, to + 1);
+            wait_until("the sink is stopped", LATEST, || gate.has_visitors());
+        }
+        gate.open();
+        assert_eq!(log.settle(&queue, guard, 301).lost, gaps.iter().sum::<u64>());
+        let said = gaps.iter().map(|gap| format!("{gap} lines dropped reason=\"queue full\""));
+        assert_eq!(log.announcements(), said.collect::<Vec<_>>());
+    });
 }
 
 /// A sink that refuses each line with `x` in it, with an error that has all that JSON and lines can't bear.

@@ -10,12 +10,13 @@ type Fault = (&'static str, &'static [Step], u64);
 
 const FULL: Step = Step::Fail(ErrorKind::StorageFull);
 
-const FAULTS: [Fault; 15] = [
+const FAULTS: [Fault; 16] = [
     ("EINTR", &[Step::Fail(ErrorKind::Interrupted)], 0),
     ("EINTR again and again", &[Step::Fail(ErrorKind::Interrupted); 20], 0),
     ("EAGAIN", &[Step::Fail(ErrorKind::WouldBlock)], 0),
     ("ETIMEDOUT", &[Step::Fail(ErrorKind::TimedOut)], 0),
     ("ENOSPC", &[FULL], 0),
+    ("ENOSPC four times", &[FULL; 4], 0),
     ("short", &[Step::TakeHalf], 0),
     ("one byte", &[Step::TakeOnly(1), Step::TakeOnly(1)], 0),
     ("short, then ENOSPC", &[Step::TakeHalf, FULL], 0),
