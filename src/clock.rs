@@ -3,7 +3,10 @@
 use std::{
     cell::RefCell,
     fmt,
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{Ordering, compiler_fence},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -106,7 +109,13 @@ impl Second {
 impl FormatTime for UtcSeconds {
     fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
         let now = SystemTime::now();
-        let from_last = |last: &RefCell<Second>| Some(w.write_str(last.try_borrow_mut().ok()?.text_at(now)));
+        let from_last = |last: &RefCell<Second>| {
+            let mut last = last.try_borrow_mut().ok()?;
+            compiler_fence(Ordering::SeqCst); // borrowed first: a signal handler may come by here
+            let result = w.write_str(last.text_at(now));
+            compiler_fence(Ordering::SeqCst);
+            Some(result)
+        };
         match LAST.try_with(from_last) {
             Ok(Some(result)) => result,
             _ => w.write_str(text_of(&render(unix_seconds(now)))), // the thread is ending, or `w` came by here

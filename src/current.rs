@@ -12,7 +12,10 @@
 //! One thing is not noticed: another layer that logs in its own `on_enter` or `on_exit` does so before this one is
 //! told, and the line has the tag of the place that is being left.
 
-use std::cell::RefCell;
+use std::{
+    cell::RefCell,
+    sync::atomic::{Ordering, compiler_fence},
+};
 
 use crate::task::epoch;
 
@@ -70,10 +73,16 @@ pub(crate) fn remember(layer: u64, epoch: u64, prefix: &[u8]) {
     });
 }
 
-/// Does `f` with the slot that the layer has, or may take. While the thread ends there is none.
+/// Does `f` with the slot that the layer has, or may take. While the thread ends there is none, and none for a signal handler
+/// that interrupts this.
 #[inline]
 fn with_slot<R>(layer: u64, f: impl FnOnce(&mut Slot) -> R) -> Option<R> {
-    let look =
-        |slots: &RefCell<Slots>| Some(f(&mut slots.try_borrow_mut().ok()?[(layer % SLOTS as u64) as usize]));
+    let look = |slots: &RefCell<Slots>| {
+        let mut slots = slots.try_borrow_mut().ok()?;
+        compiler_fence(Ordering::SeqCst); // borrowed first
+        let result = f(&mut slots[(layer % SLOTS as u64) as usize]);
+        compiler_fence(Ordering::SeqCst);
+        Some(result)
+    };
     REMEMBERED.try_with(look).ok()?
 }

@@ -197,8 +197,10 @@ fn with_level(meta: &'static Metadata<'static>, level: Level) -> Metadata<'stati
 }
 
 /// The buffer in which a thread makes its lines. It is taken out, never borrowed, so that a line can be made while
-/// another is: a value, timer or writer may log.
+/// another is: a value, timer or writer may log, and so may a signal handler, between any two instructions.
 pub(crate) mod buffer {
+    use std::sync::atomic::{AtomicU32, Ordering, compiler_fence};
+
     use super::Cell;
 
     /// A buffer that a rare long line has made larger than this is not kept.
@@ -206,22 +208,34 @@ pub(crate) mod buffer {
 
     thread_local! {
         static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+        /// How many lines this thread is making, within each other. The first of them has the buffer. Atomic for the
+        /// signal handlers of this very thread; without a destructor.
+        static LINES: AtomicU32 = const { AtomicU32::new(0) };
     }
 
     /// Returns an empty buffer: the thread's own, or a new one if that is in use or gone.
     #[inline]
     pub(crate) fn take() -> Vec<u8> {
+        let lines = LINES.with(|lines| lines.load(Ordering::Relaxed));
+        LINES.with(|count| count.store(lines + 1, Ordering::Relaxed));
+        compiler_fence(Ordering::SeqCst);
+        if lines > 0 {
+            return Vec::new();
+        }
         let mut buf = BUFFER.try_with(Cell::take).unwrap_or_default();
         buf.clear();
         buf
     }
 
-    /// Keeps a buffer for the thread's next line.
+    /// Keeps the thread's own buffer for its next line.
     #[inline]
     pub(crate) fn give_back(buf: Vec<u8>) {
-        if buf.capacity() <= KEPT {
+        let lines = LINES.with(|lines| lines.load(Ordering::Relaxed)).saturating_sub(1);
+        if lines == 0 && buf.capacity() <= KEPT {
             // While the thread ends there is no place for it any more.
             let _ = BUFFER.try_with(|kept| kept.set(buf));
         }
+        compiler_fence(Ordering::SeqCst);
+        LINES.with(|count| count.store(lines, Ordering::Relaxed));
     }
 }

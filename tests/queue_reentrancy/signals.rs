@@ -69,9 +69,11 @@ fn child_handler_logs() {
     thread::scope(|scope| {
         scope.spawn(|| log_all(&other));
         scope.spawn(|| {
+            let (first, interrupted) = interrupted.split_at(20);
+            log_all(first); // makes what the thread keeps: its buffer, above all
             // SAFETY: it always succeeds.
             tell.send(unsafe { libc::pthread_self() }).expect("it is waited for");
-            log_all(&interrupted);
+            log_all(interrupted);
             while !is_over.load(Ordering::SeqCst) {
                 info!("more");
                 more.fetch_add(1, Ordering::SeqCst);

@@ -24,11 +24,16 @@ fn a_flush_that_fails_once_loses_nothing_and_is_tried_again() {
 }
 
 #[test]
-fn a_flush_that_fails_for_ever_loses_nothing_and_stops_nobody() {
+fn a_flush_that_fails_for_ever_is_told_loses_nothing_and_stops_nobody() {
     for step in [Step::Break, Step::Panic] {
         let log = Log::new();
         let (queue, guard, _) = spawn(log.sink(|_, _| Step::Take).on_flush(move |_| step));
-        write_singly(&queue, &guard, 1, 5);
+        for n in 1..=5 {
+            write(&queue, n, n);
+            let error = guard.flush(LATEST).expect_err("the sink keeps what it has taken");
+            assert!(!error.is_timeout(), "{error}");
+            assert_eq!(error.to_string(), "could not flush the sink of the queue");
+        }
         write(&queue, 6, 50);
         let settled = log.settle(&queue, guard, 50);
         assert!(settled.lost == 0 && settled.errors > 0, "{step:?}: {settled:?}");

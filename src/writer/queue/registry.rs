@@ -190,11 +190,11 @@ impl Inner {
     fn clean_outlet(&self, deadline: Instant) -> Option<Box<Outlet>> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let outlet = self.slot.take_as_guest(left)?;
-            let mut core = self.lock();
-            if outlet.is_clean() || core.mode == Mode::Direct {
+            let outlet = self.slot.take_to_fork(left)?;
+            if outlet.is_clean() {
                 return Some(outlet);
             }
+            let mut core = self.lock();
             core.cleans = true;
             let wakes = core.wakes_writer();
             drop(core);

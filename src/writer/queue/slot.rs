@@ -19,6 +19,8 @@ struct SlotState {
     outlet: Option<Box<Outlet>>,
     /// Those who wait for it, and go before the writer's thread, which would take it again at once.
     guests: usize,
+    /// Threads that fork: they go before all others.
+    forks: usize,
     /// All who wait.
     waiting: usize,
 }
@@ -26,7 +28,7 @@ struct SlotState {
 impl Slot {
     pub(super) fn new(outlet: Box<Outlet>) -> Self {
         Slot {
-            state: Mutex::new(SlotState { outlet: Some(outlet), guests: 0, waiting: 0 }),
+            state: Mutex::new(SlotState { outlet: Some(outlet), guests: 0, forks: 0, waiting: 0 }),
             back: Condvar::new(),
         }
     }
@@ -50,13 +52,25 @@ impl Slot {
         }
     }
 
-    /// Takes the sink out, for anybody else, within `limit`.
+    /// Takes the sink out, for anybody else who logs, within `limit`.
     pub(super) fn take_as_guest(&self, limit: Duration) -> Option<Box<Outlet>> {
+        self.take_within(limit, false)
+    }
+
+    /// Takes the sink out, for a thread that forks, within `limit`.
+    pub(super) fn take_to_fork(&self, limit: Duration) -> Option<Box<Outlet>> {
+        self.take_within(limit, true)
+    }
+
+    fn take_within(&self, limit: Duration, forks: bool) -> Option<Box<Outlet>> {
         let deadline = Instant::now().checked_add(limit);
         let mut state = self.lock();
         state.guests += 1;
+        state.forks += usize::from(forks);
         let outlet = loop {
-            if let Some(outlet) = state.outlet.take() {
+            if (forks || state.forks == 0)
+                && let Some(outlet) = state.outlet.take()
+            {
                 break Some(outlet);
             }
             let now = Instant::now();
@@ -69,8 +83,9 @@ impl Slot {
             state.waiting -= 1;
         };
         state.guests -= 1;
+        state.forks -= usize::from(forks);
         if outlet.is_none() {
-            self.back.notify_all(); // the writer's thread may have waited for this guest
+            self.back.notify_all(); // others may have waited for this one
         }
         outlet
     }
