@@ -6,6 +6,7 @@ use std::cell::Cell;
 thread_local! {
     // Without destructors, so they can be had even while the thread ends.
     static CUT: Cell<bool> = const { Cell::new(false) };
+    static LINE: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
     static TAKEN: Cell<bool> = const { Cell::new(false) };
     static EVENTS: Cell<u32> = const { Cell::new(0) };
 }
@@ -37,13 +38,18 @@ pub(crate) fn is_nested() -> bool {
 /// The layer: a line is about to be written, `cut` or whole. Returns what was offered before, by a line whose writer
 /// logs this one.
 #[inline]
-pub(crate) fn offer(cut: bool) -> Offer {
-    Offer { cut: CUT.replace(cut), taken: TAKEN.replace(false) }
+pub(crate) fn offer(line: &[u8], cut: bool) -> Offer {
+    Offer { line: LINE.replace(place(line)), cut: CUT.replace(cut), taken: TAKEN.replace(false) }
+}
+
+fn place(bytes: &[u8]) -> (usize, usize) {
+    (bytes.as_ptr().addr(), bytes.len())
 }
 
 /// What an offer stands for while another is made inside of it.
 #[derive(Debug)]
 pub(crate) struct Offer {
+    line: (usize, usize),
     cut: bool,
     taken: bool,
 }
@@ -55,10 +61,19 @@ pub(crate) fn take() -> bool {
     CUT.get()
 }
 
+/// A writer of this crate: whether these bytes are the very line that the layer offers: then they need not be counted, which
+/// spares 85 of some 1,700 instructions.
+#[cfg(feature = "queue")]
+#[inline]
+pub(crate) fn is_one_line(bytes: &[u8]) -> bool {
+    LINE.get() == place(bytes)
+}
+
 /// The layer: the line is written, and the offer `before` holds again. Returns whether a writer of this crate has taken
 /// the line.
 #[inline]
 pub(crate) fn settle(before: &Offer) -> bool {
+    LINE.set(before.line);
     CUT.set(before.cut);
     TAKEN.replace(before.taken)
 }

@@ -121,7 +121,7 @@ where
 
     /// Hands a line over to the writer: whole, in one call.
     pub(crate) fn write(&self, meta: &Metadata<'_>, line: &Finished<'_>) {
-        let before = handoff::offer(line.cut > 0);
+        let before = handoff::offer(line.bytes, line.cut > 0);
         let write = || self.writer.make_writer_for(meta).write_all(line.bytes);
         match catch_unwind(AssertUnwindSafe(write)) {
             Ok(Ok(())) => {}

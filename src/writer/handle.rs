@@ -118,8 +118,19 @@ pub struct LineWriter<'a> {
 
 impl io::Write for LineWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.gather.write(bytes, self.kind, self.to);
+        self.write_all(bytes)?;
         Ok(bytes.len())
+    }
+
+    /// A layer hands over whole lines, which need no gathering.
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.gather.0.is_empty() && bytes.last() == Some(&b'\n') {
+            self.to.take_lines_of(self.kind, bytes);
+        } else {
+            self.gather.write(bytes, self.kind, self.to);
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -128,8 +139,11 @@ impl io::Write for LineWriter<'_> {
 }
 
 impl Drop for LineWriter<'_> {
+    #[inline]
     fn drop(&mut self) {
-        self.gather.finish(self.kind, self.to);
+        if !self.gather.0.is_empty() {
+            self.gather.finish(self.kind, self.to);
+        }
     }
 }
 
@@ -152,10 +166,12 @@ macro_rules! takes_lines {
         impl<'a> tracing_subscriber::fmt::MakeWriter<'a> for $writer {
             type Writer = $crate::writer::LineWriter<'a>;
 
+            #[inline]
             fn make_writer(&'a self) -> Self::Writer {
                 self.0.line_writer(None)
             }
 
+            #[inline]
             fn make_writer_for(&'a self, meta: &tracing::Metadata<'_>) -> Self::Writer {
                 self.0.line_writer(Some(meta))
             }

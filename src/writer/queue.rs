@@ -3,8 +3,8 @@
 //! # The protocol
 //!
 //! A log call copies its line to the end of the *open batch*, under a short lock ([`core`]). When the next line doesn't fit,
-//! the batch is full and goes into a channel; written ones come back through another, so that in the long run nothing is
-//! allocated. Bytes count as queued until the sink has taken them.
+//! the batch is full and goes into a channel; written ones come back, and the last is the next to be filled, so that in the
+//! long run nothing is allocated. Bytes count as queued until the sink has taken them.
 //!
 //! The *sink* is in a [`slot`]: whoever takes it out is the only one who writes, has one turn ([`outlet`]: one write, or one
 //! flush), and puts it back. Nobody holds a lock while the sink runs. As a rule it is the writer's thread ([`run`]). It takes

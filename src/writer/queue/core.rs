@@ -18,13 +18,13 @@ pub(super) const RESERVED: usize = 64 * 1024;
 const READY: usize = 32;
 const MOST: usize = 16 * 1024;
 
-/// The way of the batches: full ones to whoever has the sink, empty ones back.
+/// The way of full batches to whoever has the sink.
 #[derive(Debug)]
 pub(super) struct Batches {
     full: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
-    empty: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
-    /// The size of a batch.
+    /// The size of a batch, and how many are made at the start.
     size: usize,
+    ready: usize,
 }
 
 impl Batches {
@@ -32,23 +32,7 @@ impl Batches {
         let size = (capacity / 4).clamp(SMALLEST_BATCH, LARGEST_BATCH);
         // A batch is handed over when the next line doesn't fit, so two that follow each other are more than one in size.
         let most = (2 * (capacity / size + RESERVED / size) + 4).min(MOST);
-        let batches = Batches { full: bounded(most), empty: bounded(most), size };
-        (0..(capacity / size + 4).min(READY)).for_each(|_| batches.give_back(Vec::with_capacity(size)));
-        batches
-    }
-
-    /// Returns an empty batch.
-    pub(super) fn empty(&self) -> Vec<u8> {
-        self.empty.1.try_recv().unwrap_or_else(|_| Vec::with_capacity(self.size))
-    }
-
-    /// Keeps a batch to be used again. One that a long line has made larger isn't kept.
-    pub(super) fn give_back(&self, mut batch: Vec<u8>) {
-        if batch.capacity() <= 2 * self.size {
-            batch.clear();
-            // When there are enough it is freed.
-            let _ = self.empty.0.try_send(batch);
-        }
+        Batches { full: bounded(most), size, ready: (capacity / size + 4).min(READY) }
     }
 
     /// Returns the oldest full batch.
@@ -105,6 +89,8 @@ pub(super) struct Core {
     pub(super) writer: Writer,
     /// The batch that lines are appended to.
     open: Vec<u8>,
+    /// Empty batches. The last that was used is the next: its memory is near.
+    empty: Vec<Vec<u8>>,
     /// Bytes that were taken and not written yet.
     queued: usize,
     capacity: usize,
@@ -149,11 +135,15 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(mode: Mode, capacity: usize, open: Vec<u8>) -> Self {
+    pub(super) fn new(mode: Mode, capacity: usize, batches: &Batches) -> Self {
+        let batch = || Vec::with_capacity(batches.size);
+        let mut empty = Vec::with_capacity(2 * capacity.min(MOST * batches.size) / batches.size + 4);
+        empty.extend((1..batches.ready).map(|_| batch()));
         Core {
             mode,
             writer: Writer::Awake,
-            open,
+            open: batch(),
+            empty,
             queued: 0,
             capacity,
             position: 0,
@@ -205,7 +195,22 @@ impl Core {
         self.first.front().copied() == ticket || self.first.is_empty()
     }
 
+    /// Returns an empty batch.
+    fn empty(&mut self, batches: &Batches) -> Vec<u8> {
+        self.empty.pop().unwrap_or_else(|| Vec::with_capacity(batches.size))
+    }
+
+    /// Keeps a batch to be used again, if there is a place for it. One that a long line has made larger isn't kept.
+    pub(super) fn give_back(&mut self, mut batch: Vec<u8>, batches: &Batches) {
+        let is_fit = (batches.size..=2 * batches.size).contains(&batch.capacity());
+        if is_fit && self.empty.len() < self.empty.capacity() {
+            batch.clear();
+            self.empty.push(batch);
+        }
+    }
+
     /// Takes lines, for which there is room.
+    #[inline]
     pub(super) fn append(&mut self, lines: &[u8], batches: &Batches) {
         if !self.open.is_empty() && self.open.len() + lines.len() > batches.size {
             self.hand_over(batches);
@@ -215,20 +220,27 @@ impl Core {
         self.position += lines.len() as u64;
     }
 
+    #[cold]
     fn hand_over(&mut self, batches: &Batches) {
-        let full = mem::replace(&mut self.open, batches.empty());
+        let empty = self.empty(batches);
+        let full = mem::replace(&mut self.open, empty);
         if let Err(TrySendError::Full(full) | TrySendError::Disconnected(full)) =
             batches.full.0.try_send(full)
         {
             // There are more than expected: this one grows instead.
-            batches.give_back(mem::replace(&mut self.open, full));
+            let empty = mem::replace(&mut self.open, full);
+            self.give_back(empty, batches);
         }
     }
 
     /// Takes out the open batch, if there is anything in it. Only after all full ones.
     pub(super) fn take_open(&mut self, batches: &Batches) -> Option<Vec<u8>> {
         self.is_urgent = false;
-        (!self.open.is_empty()).then(|| mem::replace(&mut self.open, batches.empty()))
+        if self.open.is_empty() {
+            return None;
+        }
+        let empty = self.empty(batches);
+        Some(mem::replace(&mut self.open, empty))
     }
 
     /// Returns whether there is anything in the open batch.
@@ -310,7 +322,7 @@ mod tests {
 
     fn core(capacity: usize) -> (Core, Batches) {
         let batches = Batches::new(capacity);
-        (Core::new(Mode::Threaded, capacity, batches.empty()), batches)
+        (Core::new(Mode::Threaded, capacity, &batches), batches)
     }
 
     /// What is in the queue, in the order in which it is taken out.

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     Error,
     error::Trouble,
+    handoff,
     notice::Notice,
     sys,
     writer::{LineKind, Stats, lines},
@@ -82,6 +83,13 @@ impl Ended {
     }
 }
 
+/// What is to be done when lines were appended.
+#[derive(Clone, Copy)]
+struct Then {
+    wakes: bool,
+    mode: Mode,
+}
+
 /// The core, locked.
 pub(super) struct Locked<'a> {
     core: Option<MutexGuard<'a, Core>>,
@@ -123,7 +131,7 @@ impl Locked<'_> {
 impl Inner {
     pub(super) fn new(options: Options, mode: Mode, outlet: Box<Outlet>) -> Self {
         let batches = Batches::new(options.capacity);
-        let core = Core::new(mode, options.capacity, batches.empty());
+        let core = Core::new(mode, options.capacity, &batches);
         Inner {
             options,
             core: Mutex::new(core),
@@ -161,34 +169,54 @@ impl Inner {
 
     /// Takes lines: the whole way of a log call.
     pub(super) fn take(&self, lines: &[u8], kind: LineKind, was_cut: bool) {
-        let count = lines::count(lines);
+        let count = if handoff::is_one_line(lines) { 1 } else { lines::count(lines) };
         if self.must_go_aside(kind) {
             return self.take_aside(lines, count, was_cut);
         }
-        let mut core = self.lock();
+        let mut locked = self.lock();
+        let core = &mut *locked;
         core.accepted += count;
         core.cut += u64::from(was_cut);
-        let is_crowded = !core.is_turn_of(None) || !core.has_room(lines.len(), kind.is_reserved);
-        if is_crowded {
-            if kind.is_nested {
-                core.accepted -= count; // the side buffer counts it
-                core.cut -= u64::from(was_cut);
-                drop(core);
-                return self.take_aside(lines, count, was_cut);
-            }
-            if let Err(cause) = self.wait_for_room(&mut core, lines.len(), kind) {
-                return self.refuse(core, cause, count);
-            }
+        if !core.is_turn_of(None) || !core.has_room(lines.len(), kind.is_reserved) {
+            return self.take_crowded(locked, lines, kind, count, was_cut);
         }
+        let then = self.append(core, lines, kind);
+        drop(locked);
+        self.go_on(then);
+    }
+
+    /// The same when there is no room, or others go first.
+    #[cold]
+    fn take_crowded(&self, mut core: Locked<'_>, lines: &[u8], kind: LineKind, count: u64, was_cut: bool) {
+        if kind.is_nested {
+            core.accepted -= count; // the side buffer counts it
+            core.cut -= u64::from(was_cut);
+            drop(core);
+            return self.take_aside(lines, count, was_cut);
+        }
+        if let Err(cause) = self.wait_for_room(&mut core, lines.len(), kind) {
+            return self.refuse(core, cause, count);
+        }
+        let then = self.append(&mut core, lines, kind);
+        drop(core);
+        self.go_on(then);
+    }
+
+    /// Appends lines for which there is room. Returns what is to be done without the lock.
+    #[inline]
+    fn append(&self, core: &mut Core, lines: &[u8], kind: LineKind) -> Then {
         core.append(lines, &self.batches);
         self.position.store(core.position, Ordering::Relaxed); // for this thread's own handlers and nested calls
         core.is_urgent |= kind.is_urgent;
-        let (wakes, mode) = (core.wakes_writer(), core.mode);
-        drop(core);
-        if wakes {
+        Then { wakes: core.wakes_writer(), mode: core.mode }
+    }
+
+    #[inline]
+    fn go_on(&self, then: Then) {
+        if then.wakes {
             self.wake();
         }
-        if mode != Mode::Threaded {
+        if then.mode != Mode::Threaded {
             self.see_off(self.patience());
         }
     }

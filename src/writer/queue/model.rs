@@ -63,7 +63,7 @@ fn no_line_is_left_while_the_writer_sleeps() {
     for is_urgent in [false, true] {
         loom::model(move || {
             let batches = Batches::new(64);
-            let core = Mutex::new(Core::new(Mode::Threaded, 64, batches.empty()));
+            let core = Mutex::new(Core::new(Mode::Threaded, 64, &batches));
             let queue = Arc::new(Queue { core, batches });
             let writer = thread::spawn({
                 let queue = Arc::clone(&queue);

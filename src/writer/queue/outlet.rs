@@ -184,17 +184,15 @@ impl Outlet {
     /// Fetches what is to be written.
     fn refill(&mut self, queue: &Inner, pace: Pace, troubles: &mut Troubles) {
         if self.main.is_done() {
-            let next = queue.batches.next().or_else(|| {
-                let mut core = queue.lock();
-                // Lines may have come into a full batch just now.
-                let next = queue.batches.next();
-                next.or_else(|| (pace > Pace::Full).then(|| core.take_open(&queue.batches)).flatten())
-            });
+            let before = mem::take(&mut self.main);
+            let mut core = queue.lock();
+            core.give_back(before.bytes, &queue.batches);
+            // Under the lock, so that no line can come into a full batch after the look for one.
+            let next = queue.batches.next();
+            let next = next.or_else(|| (pace > Pace::Full).then(|| core.take_open(&queue.batches)).flatten());
+            drop(core);
             self.is_careful &= next.is_none();
-            let before = mem::replace(&mut self.main, Flow::new(next.unwrap_or_default()));
-            if before.bytes.capacity() > 0 {
-                queue.batches.give_back(before.bytes);
-            }
+            self.main = Flow::new(next.unwrap_or_default());
         }
         // Afterwards: a line that comes into the side buffer only now was logged before all that is not in the batch.
         if self.side.is_done()
