@@ -12,6 +12,8 @@ use std::{
 
 use tracing_subscriber::fmt::{format::Writer, time::FormatTime};
 
+use crate::sys;
+
 /// A time that never goes back, for durations.
 pub(crate) fn instant() -> Instant {
     Instant::now()
@@ -62,8 +64,8 @@ pub(crate) fn uptime_millis() -> u64 {
 
 /// The default timer: UTC in whole seconds, `2026-01-01T12:00:00`.
 ///
-/// The text is made once a second on each thread. A clock set before the year 0 or after 9999 shows the first
-/// or last second of that range.
+/// The text is made once a second on each thread. On Linux a second begins with the kernel's next tick, up to 10 ms late. A clock
+/// set before the year 0 or after 9999 shows the first or last second of that range.
 ///
 /// ```
 /// use tracing_subscriber::fmt::{format::Writer, time::FormatTime};
@@ -108,7 +110,7 @@ impl Second {
 
 impl FormatTime for UtcSeconds {
     fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
-        let now = SystemTime::now();
+        let now = sys::coarse_time();
         let from_last = |last: &RefCell<Second>| {
             let mut last = last.try_borrow_mut().ok()?;
             compiler_fence(Ordering::SeqCst); // borrowed first: a signal handler may come by here
