@@ -19,8 +19,8 @@
 //! * A line is never glued to a fragment: what a short write or a crash has left without LF is closed with
 //!   CAN LF before the next line. (What an earlier run left at the end of a file of `Rolling` can't be seen. Of processes
 //!   that share a `WatchedFile`, one closes what another leaves within 250 ms.)
-//! * `flush` returns when everything taken so far has been handed to the operating system (of a queue: or with an error after
-//!   5 s).
+//! * `flush` returns when everything taken so far has been handed to the operating system (of a queue: or is
+//!   counted as lost; or with an error after 5 s).
 //!
 //! Each is a [`MakeWriter`](tracing_subscriber::fmt::MakeWriter), for [`TaskLayer`](crate::TaskLayer) and for
 //! `tracing_subscriber::fmt` alike, and an [`io::Write`], so that it can be the sink of another. All are cheap to

@@ -158,7 +158,9 @@ fn every_error_names_the_spec_and_what_to_write_and_leaves_nothing() {
     refused("syslog:local0", unknown("syslog:local0", "syslog"));
     refused("Instance:x.log", unknown("Instance:x.log", "Instance"));
     refused("stdout:", unknown("stdout:", "stdout"));
-    refused("STDOUT", unknown("STDOUT", "STDOUT"));
+    for word in ["STDOUT", "queue+stdout", "Queued+instance", "queue+x.log", "instance+stdout"] {
+        refused(word, unknown(word, word));
+    }
     refused("stderr", unknown("stderr", "stderr"));
     let unset = r#"the environment variable "NOT_SET", which "{env:NOT_SET}" needs, is unset or empty"#;
     refused("instance:{env:NOT_SET}", unset.to_owned());

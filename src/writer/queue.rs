@@ -86,18 +86,21 @@ pub enum Overflow {
 ///
 /// What happens then is up to [`overflow`](SharedQueueBuilder::overflow): as a rule the log call waits. A sink that takes nothing
 /// for 5 s ([`stall_timeout`](SharedQueueBuilder::stall_timeout)) holds nobody up any longer: lines are dropped until it moves
-/// again. Each is counted ([`drops`](Self::drops)), the error hook or stderr is told, and the log says so where they would be:
-/// `[-] [tracing_tasklog] 2026-01-01T12:00:00 152 lines dropped reason="queue full"`.
+/// again. Each is counted ([`drops`](Self::drops)), the error hook or stderr is told, and the log says so about where they would
+/// be (a shorter line that did find room may come first): `[-] [tracing_tasklog] 2026-01-01T12:00:00 152 lines dropped reason="queue full"`.
 ///
 /// # It can't deadlock on itself
 ///
 /// Whatever is logged on the thread that writes (by the sink, by a value that it drops, by an error hook, by a panic hook), and
-/// whatever is logged inside of another log call of the same thread (by a `Display`, by a signal handler), waits for nothing. If
+/// whatever is logged inside of another log call of the same thread (by a `Display` in an event of a
+/// [`TaskLayer`](crate::TaskLayer), by a signal handler), waits for nothing. If
 /// there is no room, or no lock can be had, it goes into a side buffer of 256 KiB and 1,024 lines, in order. What doesn't fit,
-/// and what the writing of such lines causes in turn, is counted. All signals are blocked on the thread.
+/// and what the writing of such lines causes in turn, is counted. All signals are blocked on the thread, but those for a fault
+/// of its own.
 ///
 /// (A signal handler that logs can still meet what it has interrupted elsewhere: a lock of the allocator, say, or of another
-/// layer. It is safe where the thread was in this queue. Better have a thread wait for signals.)
+/// layer. It is safe where the thread was in this queue. Better have a thread wait for signals. A `Display` in an event of
+/// `tracing_subscriber::fmt` counts as a log call of its own: it may wait for room.)
 ///
 /// # When the sink fails
 ///
@@ -110,20 +113,26 @@ pub enum Overflow {
 /// | panics with one line | that is lost |
 /// | hangs | see above. The program still ends |
 ///
+/// The writers of this crate never return an error: behind a queue, too, a line that they can't write is lost, announced, and
+/// counted in their `stats()`, not in the queue's. The queue doesn't reconnect: a `TcpStream` whose peer is gone stays broken, and
+/// every later line is lost; reconnect in a `write` of your own.
+///
 /// # What survives what
 ///
 /// | | lines that were logged before |
 /// |---|---|
 /// | return from `main`, a panic that unwinds, `process::exit` (but on Windows) | all are written, as long as the sink takes them |
-/// | abort, `panic = "abort"` | with [`QueueGuard::flush_on_panic`] a panic has them written; else what is in the queue is lost |
-/// | SIGKILL, the OOM killer, SIGTERM that nobody handles | what is in the queue is lost |
+/// | `panic = "abort"` | with [`QueueGuard::flush_on_panic`] a panic has them written; else what is in the queue is lost |
+/// | `std::process::abort`, SIGKILL, the OOM killer; SIGTERM, SIGINT (Ctrl+C) or SIGHUP that nobody handles | what is in the queue is lost |
 ///
 /// # After the end, and after fork(2)
 ///
 /// Lines that are logged after the end of the queue are written directly: by the thread that logs, before the log call returns.
 /// The same holds in a child made by fork(2), with the same sink; its [`stats`](Self::stats) count its own lines. The fork waits
-/// for the sink to return from a call that it is in, a fifth of a second at most: if it doesn't, the child's lines are lost,
-/// counted and told.
+/// until the sink is in no call and keeps nothing, a fifth of a second at most: if it doesn't come to that, the child's lines are
+/// lost, counted and told.
+///
+/// Only the guard flushes within a limit of yours; a clone does as [`io::Write::flush`], within 5 s.
 ///
 /// # Examples
 ///
@@ -190,13 +199,13 @@ impl SharedQueue {
     }
 
     /// Returns when everything logged so far was handed over.
-    pub(super) fn flush(&self) -> Result<(), Error> {
-        self.0.flush()
+    pub(super) fn hand_over(&self) -> Result<(), Error> {
+        self.0.hand_over()
     }
 }
 
 impl Shared {
-    fn flush(&self) -> Result<(), Error> {
+    fn hand_over(&self) -> Result<(), Error> {
         guard::flush(&self.queue, FLUSH_PATIENCE)
     }
 }
@@ -212,7 +221,7 @@ impl TakeLines for Shared {
     }
 
     fn flush_lines(&self) -> io::Result<()> {
-        Ok(self.flush()?)
+        Ok(self.hand_over()?)
     }
 }
 

@@ -84,8 +84,8 @@ impl TaskWriter {
     /// # Errors
     ///
     /// - The spec is empty, or has nothing after `instance:` or `watched:`.
-    /// - It asks for a writer that isn't there: `queue:` is a name of a later version. A bare `stderr` or `STDOUT`, which
-    ///   nobody means as the name of a file, is refused too, and so is a bare path behind `queued+`.
+    /// - It asks for a writer that isn't there: `queue:` is a name of a later version. A bare `stderr`, `STDOUT` or
+    ///   `queue+stdout`, which nobody means as the name of a file, is refused too, and so is a bare path behind `queued+`.
     /// - The file can't be opened: see [`InstanceFile`](super::InstanceFileBuilder::build) and `WatchedFile`.
     /// - The thread of the queue can't be started.
     ///
@@ -109,9 +109,7 @@ impl TaskWriter {
     fn at_once(spec: &str, part: &str) -> Result<TaskWriter, Error> {
         match split(part) {
             (None, "stdout") => Ok(TaskWriter(Chosen::Stdout(Stdout::new()))),
-            (None, word) if ["stdout", "stderr"].iter().any(|name| word.eq_ignore_ascii_case(name)) => {
-                Err(unknown(spec, word))
-            }
+            (None, word) if is_meant_for_a_kind(word) => Err(unknown(spec, word)),
             (Some("queue"), _) => Err(Error::invalid(format!(
                 "{spec:?} asks for \"queue\", which this version doesn't have yet: {EXPECTED}"
             ))),
@@ -191,7 +189,7 @@ impl TaskWriter {
             Chosen::Watched(file) => file.sync(),
             Chosen::Stdout(_) => stdout::sync(),
             #[cfg(feature = "queue")]
-            Chosen::Shared(queue) => queue.flush(),
+            Chosen::Shared(queue) => queue.hand_over(),
             #[cfg(feature = "queue")]
             Chosen::Queued(queued) => queued.sync(),
         }
@@ -230,6 +228,15 @@ fn split(spec: &str) -> (Option<&str>, &str) {
         Some((kind, rest)) if is_kind(kind) => (Some(kind), rest),
         _ => (None, spec),
     }
+}
+
+/// Returns whether nobody means such a word, which has no colon, as the path of a file.
+fn is_meant_for_a_kind(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    ["stdout", "stderr"].contains(&word.as_str())
+        || word.starts_with("queue+")
+        || word.starts_with("queued+")
+        || word.ends_with("+stdout")
 }
 
 fn unknown(spec: &str, kind: &str) -> Error {

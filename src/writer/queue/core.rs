@@ -121,6 +121,8 @@ pub(super) struct Core {
     pub(super) is_stalled: bool,
     /// That lines are lost by it was told.
     pub(super) has_told_stall: bool,
+    /// The end of the queue had a limit, and that has passed: nobody waits again.
+    pub(super) is_given_up: bool,
     /// Lines by what became of them, without the side buffer's before they are written.
     pub(super) accepted: u64,
     pub(super) written: u64,
@@ -161,6 +163,7 @@ impl Core {
             progress: 0,
             is_stalled: false,
             has_told_stall: false,
+            is_given_up: false,
             accepted: 0,
             written: 0,
             drops: Drops::default(),

@@ -21,6 +21,9 @@ const PANIC_PATIENCE: Duration = Duration::from_secs(5);
 /// Dropped too early, by `let (queue, _) = …` say, or forgotten, it costs no line: the queue then writes directly, or is
 /// flushed when the process ends (by returning from `main` or by `std::process::exit`).
 ///
+/// The guard of the layer's tasks ([`InterruptGuard`](crate::InterruptGuard)) is best dropped first, that is bound last: its
+/// lines then go through the queue. After this guard they are written directly.
+///
 /// Dropped on the queue's own thread, by the sink or an error hook, it waits for nothing.
 #[must_use = "dropping the guard ends the thread that writes: bind it to a name"]
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct QueueGuard {
 }
 
 /// What became of the lines of a queue, when it was [shut down](QueueGuard::shutdown).
+///
+/// The queue's own announcements are not among them. A sink of this crate counts what it loses in its own `stats()`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -46,8 +51,8 @@ impl QueueGuard {
         QueueGuard { queue, is_shut_down: false }
     }
 
-    /// Returns when every line that was logged before the call has been handed to the operating system: the sink has taken it,
-    /// and was flushed.
+    /// Returns when every line that was logged before the call has been handed to the operating system (the sink has taken it,
+    /// and was flushed), or is counted as lost.
     ///
     /// # Errors
     ///
@@ -70,7 +75,7 @@ impl QueueGuard {
 
     /// Ends the queue as dropping the guard does, but within `limit`, and says what became of its lines.
     ///
-    /// What is `pending` is still tried until the process is gone.
+    /// What is `pending` is still tried until the process is gone, but its exit doesn't wait for that again.
     ///
     /// ```
     /// use std::{io::Write, time::Duration};
@@ -85,7 +90,9 @@ impl QueueGuard {
     pub fn shutdown(mut self, limit: Duration) -> Report {
         self.is_shut_down = true;
         let queue = self.queue.here();
-        queue.end(Limit::Time(limit));
+        if !queue.end(Limit::Time(limit)) {
+            queue.give_up();
+        }
         let stats = queue.stats();
         Report { written: stats.written_lines, dropped: stats.dropped_lines, pending: stats.queued_lines }
     }
@@ -98,8 +105,10 @@ impl QueueGuard {
     /// Has a panic, on whatever thread, write what was logged before it, 5 s long at most, and then call the panic hook that
     /// was there before.
     ///
-    /// A program that is built with `panic = "abort"` loses what is in the queue otherwise, at most its capacity. A hook
-    /// that the program sets later replaces this one. A panic on the queue's own thread, in the sink say, waits for nothing.
+    /// A program that is built with `panic = "abort"` loses what is in the queue otherwise, at most its capacity. (Its open tasks
+    /// get no closing line. `std::process::abort` calls no hook.) A hook that the program sets later replaces this one. What a
+    /// hook logs itself comes after the flush: set such a hook after this call, and have it log, then call the hook before it. A
+    /// panic on the queue's own thread, in the sink say, waits for nothing.
     ///
     /// # Panics
     ///

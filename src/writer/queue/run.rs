@@ -250,6 +250,13 @@ impl Inner {
         is_over
     }
 
+    /// Has the end of the process not wait for what is left.
+    pub(super) fn give_up(&self) {
+        if !duty::is_locking() {
+            self.lock().is_given_up = true;
+        }
+    }
+
     /// Writes what was left in a queue that had ended already, with nobody to do it.
     pub(super) fn finish(&self) {
         if !duty::is_locking() && self.lock().mode == Mode::Direct {

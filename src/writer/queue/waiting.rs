@@ -166,6 +166,6 @@ impl Patience {
     pub(super) fn is_over_for(&mut self, queue: &Inner) -> bool {
         let mut core = queue.lock();
         core.is_stalled |= self.look(&core);
-        core.is_stalled
+        core.is_stalled || core.is_given_up
     }
 }

@@ -64,7 +64,7 @@ impl Queued {
     }
 
     pub(super) fn sync(&self) -> Result<(), Error> {
-        self.queue.flush()?;
+        self.queue.hand_over()?;
         self.sink.sync()
     }
 }
