@@ -39,8 +39,7 @@ const LEVEL: &str = "TASKLOG_LEVEL";
 /// Behind a queue, lines do wait. The guard has them written after the closing lines, and ends the queue: what is logged
 /// later is written directly. So does `std::process::exit` (but on Windows). SIGKILL, and SIGTERM or SIGINT (Ctrl+C) in a program
 /// that doesn't handle it, cost what is in the queue, and so does a panic with `panic = "abort"`. The queue has every option at its
-/// default; who needs others, or [`flush_on_panic`](crate::writer::QueueGuard::flush_on_panic), makes a
-/// [`SharedQueue`](crate::writer::SharedQueue) and a [`TaskLayer`] by hand.
+/// default; who needs others, or `flush_on_panic`, makes a `SharedQueue` and a [`TaskLayer`] by hand.
 ///
 /// # Errors
 ///
