@@ -231,6 +231,7 @@ impl Drop for Shared {
         if let Some(queue) = self.queue.here_if_any() {
             queue.close();
             queue.finish();
+            queue.tell_of_the_rest();
         }
     }
 }

@@ -14,6 +14,7 @@ use super::{
     outlet::{Pace, Troubles, Turn},
     waiting::Limit,
 };
+use crate::error::{Trouble, report};
 /// How long a line waits for company at most, and how long it must have been quiet before the writer's thread sleeps.
 const LINGER: Duration = Duration::from_millis(20);
 
@@ -160,12 +161,14 @@ impl Inner {
         loop {
             let core = self.lock();
             let is_done = core.flushed.has(mark);
-            let limit = if core.is_stalled || has_sink { Duration::ZERO } else { limit };
+            let limit = if core.is_stalled { Duration::ZERO } else { limit };
             drop(core);
             if is_done {
                 return;
             }
-            let Some(mut outlet) = self.slot.take_as_guest(limit.saturating_sub(waited)) else { break };
+            // One who has the sink already would wait for itself, but for its error hook: then it is in its place.
+            let patience = if has_sink { Duration::ZERO } else { limit.saturating_sub(waited) };
+            let Some(mut outlet) = self.slot.take_as_guest(patience) else { break };
             let mut troubles = Troubles::default();
             let turn = outlet.turn(self, Pace::Quiet, &mut troubles);
             if turn == Turn::Forked {
@@ -261,6 +264,17 @@ impl Inner {
     pub(super) fn finish(&self) {
         if !duty::is_locking() && self.lock().mode == Mode::Direct {
             self.see_off(self.options.stall_timeout);
+        }
+    }
+
+    /// Tells about lines that are left, and that nobody will write any more.
+    pub(super) fn tell_of_the_rest(&self) {
+        let lines = self.stats().queued_lines;
+        if lines > 0 && self.lock_to_look().is_some_and(|core| core.mode == Mode::Direct) {
+            report(
+                Trouble::Pending,
+                format_args!("{lines} lines are lost, the sink of their queue takes nothing"),
+            );
         }
     }
 }
