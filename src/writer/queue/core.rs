@@ -110,7 +110,7 @@ pub(super) struct Core {
     pub(super) closes_at: Mark,
     /// Threads that wait for room; and those of them that go before any other, one after the other.
     pub(super) waiting: usize,
-    pub(super) first: VecDeque<u64>,
+    first: VecDeque<u64>,
     /// The next ticket for these.
     ticket: u64,
     /// Threads that wait for something to be written.
@@ -191,6 +191,11 @@ impl Core {
         self.ticket += 1;
         self.first.push_back(self.ticket);
         self.ticket
+    }
+
+    /// Is none of those any more.
+    pub(super) fn leave_first(&mut self, ticket: u64) {
+        self.first.retain(|&other| other != ticket);
     }
 
     /// Returns whether nobody goes before the one with this ticket, or without.

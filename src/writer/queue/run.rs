@@ -40,6 +40,15 @@ struct Wait {
     is_done: bool,
 }
 
+/// What the writer's thread does next.
+#[derive(Debug)]
+enum Next {
+    Turn(Pace),
+    /// It sleeps until it is woken, but not longer than that.
+    Park(Option<Duration>),
+    End,
+}
+
 /// The writer's thread.
 pub(super) fn run(queue: &Arc<Inner>) {
     // What is logged on this thread goes aside, whatever it is doing.
@@ -68,51 +77,61 @@ pub(super) fn run(queue: &Arc<Inner>) {
 }
 
 impl Inner {
-    /// Waits until there is something to do, and says how much. `None` when the queue has ended and nothing is left.
+    /// Waits until there is something to do, and says how much. `None` when the queue has ended.
     fn wait_for_work(&self, wait: &mut Wait) -> Option<Pace> {
         loop {
             let mut core = self.lock();
             core.writer = Writer::Awake;
-            let now = Instant::now();
-            if let Some(at) = wait.retries_at.filter(|&at| now < at) {
-                drop(core);
-                thread::park_timeout(at - now);
-                continue;
-            }
-            let may_retry = wait.retries_at.take().is_some();
-            let is_pressed = core.is_pressing() && (core.has_open() || core.is_flush_wanted());
-            let has_work = may_retry || wait.has_more || !self.batches.is_empty() || !self.side.is_clear();
-            wait.is_closing = core.mode == Mode::Closing;
-            if wait.is_closing {
-                // What was logged later is the business of those who logged it: they wait for it.
-                let has_later = core.position > core.closes_at.main;
-                if core.flushed.has(core.closes_at) && (wait.is_done || has_later) {
+            match self.next(&mut core, wait) {
+                Next::Turn(pace) => return Some(pace),
+                Next::End => {
                     core.mode = Mode::Direct;
                     self.tell_of_progress(core);
                     return None;
                 }
-                return Some(Pace::Quiet);
-            }
-            if has_work || is_pressed {
-                let takes_all = core.is_pressing() || !self.side.is_clear() || core.settled < wait.takes_to;
-                return Some(if takes_all { Pace::All } else { Pace::Full });
-            }
-            match wait.lingers_until {
-                Some(until) if now < until => {
-                    core.writer = Writer::Lingers;
+                Next::Park(limit) => {
                     drop(core);
-                    thread::park_timeout(until - now);
+                    limit.map_or_else(thread::park, thread::park_timeout);
                 }
-                Some(_) => {
-                    wait.takes_to = core.position;
-                    return Some(Pace::Quiet);
-                }
-                None if core.has_open() => wait.lingers_until = Some(now + LINGER),
-                None => {
-                    core.writer = Writer::Sleeps;
-                    drop(core);
-                    thread::park();
-                }
+            }
+        }
+    }
+
+    /// Decides what is next for the writer's thread.
+    fn next(&self, core: &mut Core, wait: &mut Wait) -> Next {
+        let now = Instant::now();
+        if let Some(at) = wait.retries_at.filter(|&at| now < at) {
+            return Next::Park(Some(at - now));
+        }
+        let may_retry = wait.retries_at.take().is_some();
+        wait.is_closing = core.mode == Mode::Closing;
+        if wait.is_closing {
+            // What was logged later is the business of those who logged it: they wait for it.
+            let has_later = core.position > core.closes_at.main;
+            let is_over = core.flushed.has(core.closes_at) && (wait.is_done || has_later);
+            return if is_over { Next::End } else { Next::Turn(Pace::Quiet) };
+        }
+        let has_side = !self.side.is_clear();
+        let is_pressed = core.is_pressing() && (core.has_open() || core.is_flush_wanted());
+        if may_retry || wait.has_more || has_side || is_pressed || !self.batches.is_empty() {
+            let takes_all = core.is_pressing() || has_side || core.settled < wait.takes_to;
+            return Next::Turn(if takes_all { Pace::All } else { Pace::Full });
+        }
+        if core.has_open() {
+            wait.lingers_until.get_or_insert(now + LINGER);
+        }
+        match wait.lingers_until {
+            Some(until) if now < until => {
+                core.writer = Writer::Lingers;
+                Next::Park(Some(until - now))
+            }
+            Some(_) => {
+                wait.takes_to = core.position;
+                Next::Turn(Pace::Quiet)
+            }
+            None => {
+                core.writer = Writer::Sleeps;
+                Next::Park(None)
             }
         }
     }

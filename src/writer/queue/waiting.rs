@@ -26,11 +26,7 @@ impl Inner {
         kind: LineKind,
     ) -> Result<(), Cause> {
         let began = Instant::now();
-        let limit = match self.options.overflow {
-            Overflow::DropNewest => return Err(Cause::Full),
-            Overflow::BlockFor(limit) => limit,
-            Overflow::Block => Duration::MAX,
-        };
+        let Some(limit) = self.limit_for_room() else { return Err(Cause::Full) };
         let mut patience = Patience::new(core, self.options.stall_timeout);
         let mut ticket = None;
         core.waiting += 1;
@@ -60,10 +56,19 @@ impl Inner {
         };
         core.waiting -= 1;
         if let Some(ticket) = ticket {
-            core.first.retain(|&other| other != ticket);
+            core.leave_first(ticket);
             self.room.notify_all();
         }
         result
+    }
+
+    /// How long a log call waits for room at most; `None` for not at all.
+    fn limit_for_room(&self) -> Option<Duration> {
+        match self.options.overflow {
+            Overflow::DropNewest => None,
+            Overflow::BlockFor(limit) => Some(limit),
+            Overflow::Block => Some(Duration::MAX),
+        }
     }
 
     /// How long a log call waits at most without anything moving.
