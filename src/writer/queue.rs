@@ -24,6 +24,7 @@
 //! Of what is shared, only the side buffer's counters and the copy of the position are atomics of its own: numbers that
 //! order nothing. Everything else goes through a mutex or a channel.
 
+mod batches;
 mod builder;
 mod core;
 mod drops;

@@ -2,49 +2,10 @@
 
 use std::{collections::VecDeque, io, mem};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-
-use super::drops::{Cause, Drops};
-
-/// As many bytes as a batch has at most, of single lines that are larger apart: what goes into one system call.
-const LARGEST_BATCH: usize = 64 * 1024;
-const SMALLEST_BATCH: usize = 4 * 1024;
-
-/// Room for lines about tasks (RUNNING and its like, retry separators) beyond the capacity.
-pub(super) const RESERVED: usize = 64 * 1024;
-
-/// As many batches are made at the start at most, so that a log call makes none; and as many wait at most. Of a queue that is
-/// larger than that the open batch grows.
-const READY: usize = 32;
-const MOST: usize = 16 * 1024;
-
-/// The way of full batches to whoever has the sink.
-#[derive(Debug)]
-pub(super) struct Batches {
-    full: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
-    /// The size of a batch, and how many are made at the start.
-    size: usize,
-    ready: usize,
-}
-
-impl Batches {
-    pub(super) fn new(capacity: usize) -> Self {
-        let size = (capacity / 4).clamp(SMALLEST_BATCH, LARGEST_BATCH);
-        // A batch is handed over when the next line doesn't fit, so two that follow each other are more than one in size.
-        let most = (2 * (capacity / size + RESERVED / size) + 4).min(MOST);
-        Batches { full: bounded(most), size, ready: (capacity / size + 4).min(READY) }
-    }
-
-    /// Returns the oldest full batch.
-    pub(super) fn next(&self) -> Option<Vec<u8>> {
-        self.full.1.try_recv().ok()
-    }
-
-    /// Returns whether no full batch is there.
-    pub(super) fn is_empty(&self) -> bool {
-        self.full.1.is_empty()
-    }
-}
+use super::{
+    batches::{Batches, MOST, RESERVED},
+    drops::{Cause, Drops},
+};
 
 /// What the writer's thread does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,9 +193,7 @@ impl Core {
     fn hand_over(&mut self, batches: &Batches) {
         let empty = self.empty(batches);
         let full = mem::replace(&mut self.open, empty);
-        if let Err(TrySendError::Full(full) | TrySendError::Disconnected(full)) =
-            batches.full.0.try_send(full)
-        {
+        if let Err(full) = batches.hand_over(full) {
             // There are more than expected: this one grows instead.
             let empty = mem::replace(&mut self.open, full);
             self.give_back(empty, batches);
@@ -327,6 +286,7 @@ impl Core {
 #[cfg(all(test, not(tasklog_loom)))]
 mod tests {
     use super::*;
+    use crate::writer::queue::batches::SMALLEST_BATCH;
 
     fn core(capacity: usize) -> (Core, Batches) {
         let batches = Batches::new(capacity);

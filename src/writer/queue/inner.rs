@@ -12,7 +12,8 @@ use std::{
 
 use super::{
     Overflow,
-    core::{Batches, Core, Mode},
+    batches::Batches,
+    core::{Core, Mode},
     drops::{Announce, Cause, Drops},
     duty::{self, Locks},
     outlet::Outlet,

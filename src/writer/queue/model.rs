@@ -8,7 +8,8 @@ use loom::{
 };
 
 use super::{
-    core::{Batches, Core, Mode, Writer},
+    batches::Batches,
+    core::{Core, Mode, Writer},
     side::{BYTES, Room},
 };
 
