@@ -7,6 +7,8 @@ mod flushes;
 #[path = "queue_sinks/lasting.rs"]
 mod lasting;
 mod queue_kit;
+#[path = "queue_sinks/random.rs"]
+mod random;
 mod support;
 #[path = "queue_sinks/sweep.rs"]
 mod sweep;
