@@ -11,10 +11,10 @@ use std::{
 
 use super::Step;
 use crate::{
-    queue_kit::{Gate, LATEST, Log, Told, write},
+    queue_kit::{Gate, LATEST, Log, Told, alone, write, write_text},
     support::{
         child::{Child, Output, role, say},
-        holds_within, wait_until,
+        fork, holds_within, wait_until,
     },
 };
 use tracing_tasklog::writer::{QueueGuard, SharedQueue};
@@ -148,4 +148,30 @@ fn a_broken_sink_is_left_in_peace_and_told_of_its_losses_when_it_works_again() {
     let name = "lasting::child_is_idle_behind_a_broken_sink";
     Child::of_test(name).limit(LIMIT).spawn().wait().assert_success();
     Child::of_test(name).env("PANICS", "1").limit(LIMIT).spawn().wait().assert_success();
+}
+
+/// The child writes into the same file, behind what its parent has left there.
+#[cfg(unix)]
+#[test]
+fn a_child_made_by_fork_closes_the_fragment_of_a_line_that_its_parent_has_given_up() {
+    let name = "lasting::a_child_made_by_fork_closes_the_fragment_of_a_line_that_its_parent_has_given_up";
+    alone(name, || {
+        let log = Log::new();
+        let is_healed = Arc::new(AtomicBool::new(false));
+        let works = Arc::clone(&is_healed);
+        let sink = log.sink(move |call, _| match call {
+            1 => Step::TakeOnly(5),
+            _ if works.load(Ordering::SeqCst) => Step::Take,
+            _ => Step::Break,
+        });
+        let builder = SharedQueue::builder().on_error(Told::default().hook());
+        let (queue, guard) = builder.spawn(sink).expect("a thread can be made");
+        write_text(&queue, "given up");
+        guard.flush(LATEST).expect("the sink keeps nothing");
+        fork::wait_for(fork::forked(|| {
+            is_healed.store(true, Ordering::SeqCst);
+            write_text(&queue, "the child's");
+        }));
+        assert_eq!(log.text(), "given\u{18}\nthe child's\n");
+    });
 }
