@@ -87,7 +87,7 @@ fn each_gap_with_its_own_number() {
     });
 }
 
-/// Not in front of lines that were there already, and not behind one that found room again.
+/// Where the first of them is missing: behind the lines that were there already, and in front of one that found room again.
 #[test]
 fn a_loss_is_announced_in_the_very_place_of_the_lines() {
     alone("announcements::a_loss_is_announced_in_the_very_place_of_the_lines", || {
@@ -108,8 +108,10 @@ fn a_loss_is_announced_in_the_very_place_of_the_lines() {
         wait_until("the sink has the next lines", LATEST, || gates[1].has_visitors());
         write(&queue, 31, 31);
         assert_eq!(queue.drops().queue_full, lost, "there is room for one more");
+        write(&queue, 32, 40);
+        assert_eq!(queue.drops().queue_full, lost + 9);
         gates[1].open();
-        assert_eq!(log.settle(&queue, guard, 31).lost, lost);
+        assert_eq!(log.settle(&queue, guard, 40).lost, lost + 9);
         let lines = log.dir.lines("tasks.log");
         let place = lines.iter().position(|line| !line.starts_with("w="));
         assert_eq!((place, lines.len() as u64), (Some(lines.len() - 2), 30 - lost + 2), "{lines:?}");

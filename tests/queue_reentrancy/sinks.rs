@@ -127,6 +127,28 @@ fn a_sink_that_logs_more_at_once_than_is_held_for_it() {
     assert!((MUCH / 10..MUCH * 9 / 10).contains(&left.nested), "{}", left.output);
 }
 
+/// The line is still in the queue when that begins to end, so that the flush that follows it is the last.
+#[test]
+fn what_a_sink_logs_in_its_last_flush_is_written_before_the_queue_has_ended() {
+    alone("sinks::what_a_sink_logs_in_its_last_flush_is_written_before_the_queue_has_ended", || {
+        let log = Log::new();
+        let own = Arc::new(OnceLock::<SharedQueue>::new());
+        let handle = Arc::clone(&own);
+        let sink = log.sink(|_, _| Step::Take).on_flush(move |call| {
+            if call == 1 {
+                write_text(handle.get().expect("it is there before the first line"), "the sink's");
+            }
+            Step::Take
+        });
+        let (queue, guard) = SharedQueue::builder().spawn(sink).expect("a thread can be made");
+        own.set(queue.clone()).expect("set once");
+        write_text(&queue, "last");
+        let report = guard.shutdown(LATEST);
+        assert_eq!((report.written, report.dropped, report.pending), (2, 0, 0));
+        assert_eq!(log.text(), "last\nthe sink's\n");
+    });
+}
+
 #[test]
 fn what_a_sink_logs_stands_between_the_lines_before_and_after() {
     alone("sinks::what_a_sink_logs_stands_between_the_lines_before_and_after", || {
