@@ -22,8 +22,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use queue_kit::{LATEST, Log, Scripted, Settled, Step, Told, line_length, write, write_text};
-use support::wait_until;
+use queue_kit::{LATEST, Log, Scripted, Settled, Step, Told, alone, line_length, write, write_text};
+use support::{verify::numbered, wait_until};
 use tracing_tasklog::writer::{QueueGuard, SharedQueue};
 
 /// Errors that go away by themselves, or when somebody makes room.
@@ -173,6 +173,31 @@ fn one_error_that_does_not_heal_costs_one_line_at_most() {
         assert!(settled.lost <= 1 && settled.errors == 1, "call {nth}: {settled:?}");
         assert_eq!(told.all().len(), 1, "call {nth}: {:?}", told.all());
     }
+}
+
+/// Takes a line at every other call, and fails at those between: never twice in a row.
+#[test]
+fn errors_with_successes_between_them_cost_no_line() {
+    let log = Log::new();
+    let sink = log.sink(|call, bytes| match bytes.iter().position(|&byte| byte == b'\n') {
+        Some(end) if call % 2 == 0 => Step::TakeOnly(end + 1),
+        _ => Step::Break,
+    });
+    let (queue, guard, _) = spawn(sink);
+    write_text(&queue, &(1..=9).map(|n| numbered(0, n, 9)).collect::<Vec<_>>().join("\n"));
+    assert_eq!(log.settle(&queue, guard, 9), Settled { lost: 0, errors: 9, fragments: 0 });
+}
+
+#[test]
+fn a_sink_that_breaks_for_good_within_a_line_is_given_up() {
+    alone("a_sink_that_breaks_for_good_within_a_line_is_given_up", || {
+        let log = Log::new();
+        let sink = log.sink(|call, _| if call == 1 { Step::TakeOnly(5) } else { Step::Break });
+        let (queue, guard, _) = spawn(sink);
+        write(&queue, 1, 20);
+        let report = guard.shutdown(LATEST);
+        assert_eq!((report.written, report.dropped, report.pending), (0, 20, 0));
+    });
 }
 
 #[test]

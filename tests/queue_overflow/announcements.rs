@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{LATEST, Log, Overflow, alone, small, stopped, write};
+use super::{Gate, LATEST, Log, Overflow, Step, alone, small, stopped, write};
 use crate::support::wait_until;
 use tracing_tasklog::writer::{Announce, SharedQueue};
 
@@ -84,6 +84,37 @@ fn each_gap_with_its_own_number() {
         assert_eq!(log.settle(&queue, guard, 301).lost, gaps.iter().sum::<u64>());
         let said = gaps.iter().map(|gap| format!("{gap} lines dropped reason=\"queue full\""));
         assert_eq!(log.announcements(), said.collect::<Vec<_>>());
+    });
+}
+
+/// Where the first of them is missing: behind the lines that were there already, and in front of one that found room again.
+#[test]
+fn a_loss_is_announced_in_the_very_place_of_the_lines() {
+    alone("announcements::a_loss_is_announced_in_the_very_place_of_the_lines", || {
+        let log = Log::new();
+        let gates = [Gate::shut(), Gate::shut()];
+        let before = gates.clone();
+        let sink = log.sink(move |call, _| {
+            before.get(call as usize - 1).into_iter().for_each(Gate::pass);
+            Step::Take
+        });
+        let builder = small().overflow(Overflow::DropNewest);
+        let (queue, guard) = builder.spawn(sink).expect("a thread can be made");
+        write(&queue, 1, 1);
+        wait_until("the sink has the first line", LATEST, || gates[0].has_visitors());
+        write(&queue, 2, 30);
+        let lost = queue.drops().queue_full;
+        gates[0].open();
+        wait_until("the sink has the next lines", LATEST, || gates[1].has_visitors());
+        write(&queue, 31, 31);
+        assert_eq!(queue.drops().queue_full, lost, "there is room for one more");
+        write(&queue, 32, 40);
+        assert_eq!(queue.drops().queue_full, lost + 9);
+        gates[1].open();
+        assert_eq!(log.settle(&queue, guard, 40).lost, lost + 9);
+        let lines = log.dir.lines("tasks.log");
+        let place = lines.iter().position(|line| !line.starts_with("w="));
+        assert_eq!((place, lines.len() as u64), (Some(lines.len() - 2), 30 - lost + 2), "{lines:?}");
     });
 }
 

@@ -1,8 +1,11 @@
 //! What the writing of inner lines causes in turn: it is counted, and doesn't go on for ever.
 
 use std::{
-    io,
-    sync::atomic::{AtomicU64, Ordering},
+    fs, io,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,7 +13,7 @@ use tracing::info;
 
 use super::{LIMIT, Loud, Story, log_inner, tiny};
 use crate::{
-    queue_kit::{LATEST, Log},
+    queue_kit::{LATEST, Log, Step, alone, write_text},
     support::{
         child::{Child, role},
         holds_within, wait_until,
@@ -122,4 +125,24 @@ fn child_sink_logs_into_another_queue() {
 #[test]
 fn what_a_sink_logs_into_another_queue_is_written_at_once() {
     assert_child("echoes::child_sink_logs_into_another_queue");
+}
+
+#[test]
+fn what_a_sink_logs_into_a_queue_that_has_ended_is_written_when_the_call_returns() {
+    alone("echoes::what_a_sink_logs_into_a_queue_that_has_ended_is_written_when_the_call_returns", || {
+        let (log, own) = (Log::new(), Log::new());
+        let (ended, guard) = SharedQueue::builder().spawn(log.file()).expect("a thread can be made");
+        drop(guard);
+        let (path, found) = (log.path(), Arc::new(OnceLock::new()));
+        let finds = Arc::clone(&found);
+        let sink = own.sink(move |_, _| {
+            write_text(&ended, "the sink's");
+            let _ = finds.set(fs::read_to_string(&path).expect("it is there"));
+            Step::Take
+        });
+        let (queue, guard) = SharedQueue::builder().spawn(sink).expect("a thread can be made");
+        write_text(&queue, "a line");
+        assert_eq!(guard.shutdown(LATEST).written, 1);
+        assert_eq!(found.get().map(String::as_str), Some("the sink's\n"));
+    });
 }

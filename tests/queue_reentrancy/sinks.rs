@@ -1,7 +1,13 @@
 //! Sinks that log: in `write`, in `flush`, by a value that they drop.
 
+use std::sync::{Arc, OnceLock};
+
 use super::{LINES, Loud, Story, assert_story, log_inner, log_line, tiny};
-use crate::{queue_kit::Log, support::child::role};
+use crate::{
+    queue_kit::{Gate, LATEST, Log, Step, alone, write_text},
+    support::{child::role, wait_until},
+};
+use tracing_tasklog::writer::SharedQueue;
 
 fn quiet(_: u64) {}
 
@@ -119,6 +125,57 @@ fn a_sink_that_logs_more_at_once_than_is_held_for_it() {
     let left = assert_story("sinks::child_sink_logs_much_at_once");
     assert_eq!(left.inner, MUCH, "{}", left.output);
     assert!((MUCH / 10..MUCH * 9 / 10).contains(&left.nested), "{}", left.output);
+}
+
+/// The line is still in the queue when that begins to end, so that the flush that follows it is the last.
+#[test]
+fn what_a_sink_logs_in_its_last_flush_is_written_before_the_queue_has_ended() {
+    alone("sinks::what_a_sink_logs_in_its_last_flush_is_written_before_the_queue_has_ended", || {
+        let log = Log::new();
+        let own = Arc::new(OnceLock::<SharedQueue>::new());
+        let handle = Arc::clone(&own);
+        let sink = log.sink(|_, _| Step::Take).on_flush(move |call| {
+            if call == 1 {
+                write_text(handle.get().expect("it is there before the first line"), "the sink's");
+            }
+            Step::Take
+        });
+        let (queue, guard) = SharedQueue::builder().spawn(sink).expect("a thread can be made");
+        own.set(queue.clone()).expect("set once");
+        write_text(&queue, "last");
+        let report = guard.shutdown(LATEST);
+        assert_eq!((report.written, report.dropped, report.pending), (2, 0, 0));
+        assert_eq!(log.text(), "last\nthe sink's\n");
+    });
+}
+
+#[test]
+fn what_a_sink_logs_stands_between_the_lines_before_and_after() {
+    alone("sinks::what_a_sink_logs_stands_between_the_lines_before_and_after", || {
+        let log = Log::new();
+        let gates = [Gate::shut(), Gate::shut()];
+        let (before, own) = (gates.clone(), Arc::new(OnceLock::<SharedQueue>::new()));
+        let handle = Arc::clone(&own);
+        let sink = log.sink(move |call, _| {
+            if call == 1 {
+                before[0].pass();
+                write_text(handle.get().expect("it is there before the first line"), "the sink's");
+                before[1].pass();
+            }
+            Step::Take
+        });
+        let (queue, guard) = SharedQueue::builder().spawn(sink).expect("a thread can be made");
+        own.set(queue.clone()).expect("set once");
+        write_text(&queue, "first");
+        wait_until("the sink has the first line", LATEST, || gates[0].has_visitors());
+        write_text(&queue, "before");
+        gates[0].open();
+        wait_until("the sink has logged", LATEST, || gates[1].has_visitors());
+        write_text(&queue, "after");
+        gates[1].open();
+        assert_eq!(guard.shutdown(LATEST).written, 4);
+        assert_eq!(log.text(), "first\nbefore\nthe sink's\nafter\n");
+    });
 }
 
 /// The guard is dropped by the sink, on the queue's own thread, where nobody may wait for the queue.

@@ -3,7 +3,10 @@
 use std::io::ErrorKind;
 
 use super::{Step, spawn, write_singly};
-use crate::queue_kit::{LATEST, Log, Settled, write};
+use crate::{
+    queue_kit::{LATEST, Log, Settled, write},
+    support::wait_until,
+};
 
 #[test]
 fn a_flush_that_fails_once_loses_nothing_and_is_tried_again() {
@@ -38,6 +41,20 @@ fn a_flush_that_fails_for_ever_is_told_loses_nothing_and_stops_nobody() {
         let settled = log.settle(&queue, guard, 50);
         assert!(settled.lost == 0 && settled.errors > 0, "{step:?}: {settled:?}");
     }
+}
+
+#[test]
+fn a_flush_is_not_answered_with_the_error_of_one_before() {
+    let log = Log::new();
+    let sink = log.sink(|_, _| Step::Take);
+    let sink = sink.on_flush(|call| if call <= 3 { Step::Break } else { Step::Take });
+    let (queue, guard, told) = spawn(sink);
+    write(&queue, 1, 1);
+    // Nobody has asked for it: it is what the writer does when it is quiet.
+    wait_until("the sink has refused to flush", LATEST, || told.all().len() == 3);
+    write(&queue, 2, 2);
+    guard.flush(LATEST).expect("the sink works again");
+    assert_eq!(log.settle(&queue, guard, 2), Settled { lost: 0, errors: 3, fragments: 0 });
 }
 
 #[test]

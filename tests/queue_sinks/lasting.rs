@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    io::{ErrorKind, Write},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,10 +12,10 @@ use std::{
 
 use super::Step;
 use crate::{
-    queue_kit::{Gate, LATEST, Log, Told, write},
+    queue_kit::{Gate, LATEST, Log, Told, alone, write, write_text},
     support::{
         child::{Child, Output, role, say},
-        holds_within, wait_until,
+        fork, holds_within, wait_until,
     },
 };
 use tracing_tasklog::writer::{QueueGuard, SharedQueue};
@@ -148,4 +149,53 @@ fn a_broken_sink_is_left_in_peace_and_told_of_its_losses_when_it_works_again() {
     let name = "lasting::child_is_idle_behind_a_broken_sink";
     Child::of_test(name).limit(LIMIT).spawn().wait().assert_success();
     Child::of_test(name).env("PANICS", "1").limit(LIMIT).spawn().wait().assert_success();
+}
+
+#[test]
+fn a_line_after_the_end_waits_for_a_full_disk_no_longer_than_for_one_that_hangs() {
+    alone("lasting::a_line_after_the_end_waits_for_a_full_disk_no_longer_than_for_one_that_hangs", || {
+        let log = Log::new();
+        let has_room = Arc::new(AtomicBool::new(false));
+        let is_freed = Arc::clone(&has_room);
+        let full = Step::Fail(ErrorKind::StorageFull);
+        let sink = log.sink(move |_, _| if is_freed.load(Ordering::SeqCst) { Step::Take } else { full });
+        let builder = SharedQueue::builder().stall_timeout(STALL).on_error(Told::default().hook());
+        let (queue, guard) = builder.spawn(sink).expect("a thread can be made");
+        drop(guard);
+        let began = Instant::now();
+        write(&queue, 1, 1);
+        let waited = began.elapsed();
+        assert!((STALL..LATEST).contains(&waited), "{waited:?}");
+        let stats = queue.stats();
+        assert_eq!((stats.queued_lines, stats.dropped_lines), (1, 0), "{stats:?}");
+        has_room.store(true, Ordering::SeqCst);
+        wait_until("the line is written", LATEST, || queue.clone().flush().is_ok());
+        assert_eq!((queue.stats().written_lines, log.dir.lines("tasks.log").len()), (1, 1));
+    });
+}
+
+/// The child writes into the same file, behind what its parent has left there.
+#[cfg(unix)]
+#[test]
+fn a_child_made_by_fork_closes_the_fragment_of_a_line_that_its_parent_has_given_up() {
+    let name = "lasting::a_child_made_by_fork_closes_the_fragment_of_a_line_that_its_parent_has_given_up";
+    alone(name, || {
+        let log = Log::new();
+        let is_healed = Arc::new(AtomicBool::new(false));
+        let works = Arc::clone(&is_healed);
+        let sink = log.sink(move |call, _| match call {
+            1 => Step::TakeOnly(5),
+            _ if works.load(Ordering::SeqCst) => Step::Take,
+            _ => Step::Break,
+        });
+        let builder = SharedQueue::builder().on_error(Told::default().hook());
+        let (queue, guard) = builder.spawn(sink).expect("a thread can be made");
+        write_text(&queue, "given up");
+        guard.flush(LATEST).expect("the sink keeps nothing");
+        fork::wait_for(fork::forked(|| {
+            is_healed.store(true, Ordering::SeqCst);
+            write_text(&queue, "the child's");
+        }));
+        assert_eq!(log.text(), "given\u{18}\nthe child's\n");
+    });
 }
