@@ -108,7 +108,9 @@ impl Inner {
         if wait.is_closing {
             // What was logged later is the business of those who logged it: they wait for it.
             let has_later = core.position > core.closes_at.main;
-            let is_over = core.flushed.has(core.closes_at) && (wait.is_done || has_later);
+            // What the sink has logged in its last flush is still written.
+            let is_done = wait.is_done && self.side.is_clear();
+            let is_over = core.flushed.has(core.closes_at) && (is_done || has_later);
             return if is_over { Next::End } else { Next::Turn(Pace::Quiet) };
         }
         let has_side = !self.side.is_clear();
@@ -173,7 +175,7 @@ impl Inner {
 
     /// Writes on this thread, unless it was done already. If the sink takes nothing for `limit`, what is there stays for whoever
     /// comes next.
-    fn write_here(&self, mark: Mark, limit: Duration) {
+    fn write_here(&self, mut mark: Mark, limit: Duration) {
         let has_sink = duty::has_sink_of(self.id());
         let _duty = duty::write(self.id(), duty::is_echoing());
         let mut waited = Duration::ZERO;
@@ -182,7 +184,7 @@ impl Inner {
             let is_done = core.flushed.has(mark);
             let limit = if core.is_stalled { Duration::ZERO } else { limit };
             drop(core);
-            if is_done {
+            if is_done && !self.has_echo(&mut mark) {
                 return;
             }
             // One who has the sink already would wait for itself, but for its error hook: then it is in its place.
@@ -206,6 +208,18 @@ impl Inner {
             }
         }
         self.lock().is_stalled |= limit >= self.options.stall_timeout && !has_sink;
+    }
+
+    /// Returns whether the writing up to a mark has caused lines of its own, for which the mark is moved on. What they cause
+    /// in turn is only counted.
+    fn has_echo(&self, mark: &mut Mark) -> bool {
+        let pushed = self.side.pushed();
+        if self.side.is_clear() || mark.side >= pushed {
+            return false;
+        }
+        mark.side = pushed;
+        self.lock().want_flush(*mark);
+        true
     }
 
     /// Tells about troubles. Nobody has the sink meanwhile.
