@@ -82,7 +82,7 @@ pub(super) struct Core {
     pub(super) is_stalled: bool,
     /// That lines are lost by it was told.
     pub(super) has_told_stall: bool,
-    /// The end of the queue had a limit, and that has passed: nobody waits again.
+    /// The end of the queue had a limit, and that has passed.
     pub(super) is_given_up: bool,
     /// Lines by what became of them, without the side buffer's before they are written.
     pub(super) accepted: u64,

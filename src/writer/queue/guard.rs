@@ -75,7 +75,8 @@ impl QueueGuard {
 
     /// Ends the queue as dropping the guard does, but within `limit`, and says what became of its lines.
     ///
-    /// What is `pending` is still tried until the process is gone, but its exit doesn't wait for that again.
+    /// What is `pending` is still tried until the process is gone. Its exit waits for that as long as the sink moves, and not
+    /// again for one that takes nothing.
     ///
     /// ```
     /// use std::{io::Write, time::Duration};

@@ -188,24 +188,15 @@ impl Inner {
     /// Takes the sink out when it keeps nothing: what it keeps would be written twice. It is not flushed here: that may take
     /// longer than a fork should.
     fn clean_outlet(&self, deadline: Instant) -> Option<Box<Outlet>> {
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let outlet = self.slot.take_to_fork(left)?;
-            if outlet.is_clean() {
-                return Some(outlet);
-            }
+        self.slot.take_to_fork(Duration::ZERO).or_else(|| {
             let mut core = self.lock();
             core.cleans = true;
             let wakes = core.wakes_writer();
             drop(core);
-            self.slot.put_back(outlet);
             if wakes {
                 self.wake();
             }
-            if left.is_zero() {
-                return None;
-            }
-            self.wait_until(Limit::Time(left), |core| !core.cleans);
-        }
+            self.slot.take_to_fork(deadline.saturating_duration_since(Instant::now()))
+        })
     }
 }

@@ -286,7 +286,7 @@ impl Inner {
         is_over
     }
 
-    /// Has the end of the process not wait for what is left.
+    /// Notes that somebody has waited for the end in vain: the end of the process waits only while the sink moves.
     pub(super) fn give_up(&self) {
         if !duty::is_locking() {
             self.lock().is_given_up = true;

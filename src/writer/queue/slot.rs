@@ -19,10 +19,17 @@ struct SlotState {
     outlet: Option<Box<Outlet>>,
     /// Those who wait for it, and go before the writer's thread, which would take it again at once.
     guests: usize,
-    /// Threads that fork: they go before all others.
+    /// Threads that fork: they want it when it keeps nothing, and go before all others then.
     forks: usize,
     /// All who wait.
     waiting: usize,
+}
+
+impl SlotState {
+    /// Takes the sink out if it is there, and if it may be taken, which also depends on how many threads fork.
+    fn take_if(&mut self, may_take: impl Fn(&Outlet, usize) -> bool) -> Option<Box<Outlet>> {
+        self.outlet.take_if(|outlet| may_take(outlet, self.forks))
+    }
 }
 
 impl Slot {
@@ -41,8 +48,8 @@ impl Slot {
     pub(super) fn take(&self) -> Box<Outlet> {
         let mut state = self.lock();
         loop {
-            if state.guests == 0
-                && let Some(outlet) = state.outlet.take()
+            if state.guests == state.forks
+                && let Some(outlet) = state.take_if(|outlet, forks| forks == 0 || !outlet.is_clean())
             {
                 return outlet;
             }
@@ -57,7 +64,7 @@ impl Slot {
         self.take_within(limit, false)
     }
 
-    /// Takes the sink out, for a thread that forks, within `limit`.
+    /// Takes the sink out, for a thread that forks, when it keeps nothing, within `limit`.
     pub(super) fn take_to_fork(&self, limit: Duration) -> Option<Box<Outlet>> {
         self.take_within(limit, true)
     }
@@ -68,9 +75,10 @@ impl Slot {
         state.guests += 1;
         state.forks += usize::from(forks);
         let outlet = loop {
-            if (forks || state.forks == 0)
-                && let Some(outlet) = state.outlet.take()
-            {
+            let may_take = |outlet: &Outlet, others: usize| {
+                if forks { outlet.is_clean() } else { others == 0 || !outlet.is_clean() }
+            };
+            if let Some(outlet) = state.take_if(may_take) {
                 break Some(outlet);
             }
             let now = Instant::now();

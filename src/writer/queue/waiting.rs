@@ -16,6 +16,9 @@ const SLICE: Duration = Duration::from_millis(50);
 /// Who has waited so long goes before those who come later.
 const FIRST_AFTER: Duration = Duration::from_millis(100);
 
+/// How long the end of the process waits for a sink that takes nothing, when somebody has waited for it in vain already.
+const GIVEN_UP_AFTER: Duration = Duration::from_millis(200);
+
 impl Inner {
     /// Waits for room as long as the options have it.
     #[cold]
@@ -113,7 +116,9 @@ impl Inner {
 
     /// The patience of the end of the process.
     pub(super) fn patience_at_exit(&self) -> Patience {
-        Patience::new(&self.lock(), self.options.stall_timeout)
+        let core = self.lock();
+        let limit = if core.is_given_up { GIVEN_UP_AFTER } else { self.options.stall_timeout };
+        Patience::new(&core, limit.min(self.options.stall_timeout))
     }
 }
 
@@ -171,6 +176,6 @@ impl Patience {
     pub(super) fn is_over_for(&mut self, queue: &Inner) -> bool {
         let mut core = queue.lock();
         core.is_stalled |= self.look(&core);
-        core.is_stalled || core.is_given_up
+        core.is_stalled
     }
 }
