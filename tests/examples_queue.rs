@@ -3,12 +3,13 @@
 
 mod support;
 
-use std::{os::unix::process::ExitStatusExt, path::Path, process::Command, thread, time::Duration};
+use std::{os::unix::process::ExitStatusExt, thread, time::Duration};
 
 use support::{
     capture::unstamped,
     child::{Child, hang, role},
     dir::Dir,
+    example::output_of,
     ledger::Ledger,
     must,
     verify::{Expect, LogFamily, numbered},
@@ -20,21 +21,6 @@ use tracing_tasklog::{
     TaskLayer, task_span,
     writer::{InstanceFile, SharedQueue},
 };
-
-/// Long enough to compile an example, if nobody has done it before.
-const LIMIT: Duration = Duration::from_secs(300);
-
-/// What an example prints, with a temporary folder of its own. Its stderr must be empty.
-fn output_of(example: &str, temp: &Path) -> String {
-    let mut command = Command::new(env!("CARGO"));
-    command
-        .args(["run", "--quiet", "--offline", "--example", example])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("TMPDIR", temp);
-    let output = Child::of_command(command).limit(LIMIT).spawn().wait().assert_success();
-    assert_eq!(output.stderr, "", "{output}");
-    output.stdout
-}
 
 #[test]
 fn sigterm_that_is_handled_costs_nothing_and_open_tasks_read_interrupted() {

@@ -3,28 +3,9 @@
 
 mod support;
 
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
-
-use support::child::Child;
 use support::dir::Dir;
+use support::example::output_of;
 use support::verify::LogFamily;
-
-/// Long enough to compile an example, if nobody has done it before.
-const LIMIT: Duration = Duration::from_secs(300);
-
-/// What an example prints, with a temporary folder of its own. Its stderr must be empty.
-fn output_of(example: &str, temp: &Path) -> String {
-    let mut command = Command::new(env!("CARGO"));
-    command
-        .args(["run", "--quiet", "--offline", "--example", example])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("TMPDIR", temp);
-    let output = Child::of_command(command).limit(LIMIT).spawn().wait().assert_success();
-    assert_eq!(output.stderr, "", "{output}");
-    output.stdout
-}
 
 /// A printed line without what differs from run to run: the folder, the time.
 fn steady(line: &str) -> String {

@@ -21,8 +21,8 @@
 //! order of all lines where it was logged. What is logged while such a line is written is only counted: a sink that logs
 //! whenever it is called would otherwise keep itself busy for ever.
 //!
-//! Of what is shared, only the side buffer's counters and the copy of the position are atomics of its own: numbers that
-//! order nothing. Everything else goes through a mutex or a channel.
+//! Of what is shared, only the side buffer's counters, and copies of two numbers for those who can't have the lock, are atomics
+//! of its own: they order nothing. Everything else goes through a mutex or a channel.
 
 mod batches;
 mod builder;

@@ -8,6 +8,7 @@
 //! * [`ledger`] remembers over a SIGKILL which lines were begun and which are promised.
 //! * [`child`] runs processes that may be killed and can't hang a test.
 //! * [`dir`] is a folder of a test's own.
+//! * [`example`] runs an example.
 //! * [`fork`] makes children without exec.
 //! * [`capture`] is a writer that remembers, and the lines that a layer writes while code runs.
 //! * [`futures`] polls futures by hand.
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 pub mod capture;
 pub mod child;
 pub mod dir;
+pub mod example;
 #[cfg(unix)]
 pub mod fork;
 pub mod futures;

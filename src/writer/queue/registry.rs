@@ -38,8 +38,10 @@ pub(super) fn register(queue: &Arc<Inner>) {
     queues.push(Arc::downgrade(queue));
 }
 
+/// Locks the list, within a limit where its holder may never run again: in a child of fork, and when a signal handler has ended
+/// the process.
 fn lock() -> Option<MutexGuard<'static, Vec<Weak<Inner>>>> {
-    if sys::forks() > 0 {
+    if sys::forks() > 0 || sys::is_exiting() {
         return sys::lock_within(&QUEUES, PATIENCE);
     }
     Some(QUEUES.lock().unwrap_or_else(PoisonError::into_inner))

@@ -15,6 +15,7 @@ use super::{
     waiting::Limit,
 };
 use crate::error::{Trouble, report};
+
 /// How long a line waits for company at most, and how long it must have been quiet before the writer's thread sleeps.
 const LINGER: Duration = Duration::from_millis(20);
 
