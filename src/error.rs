@@ -38,7 +38,7 @@ enum Kind {
     /// A text or number that can't be used as it is.
     Invalid { what: String },
     /// A path that another process has.
-    InUse { path: PathBuf, pid: Option<u32> },
+    InUse { path: PathBuf, pid: Option<u32>, advice: &'static str },
     /// A file system call that failed.
     Io { what: &'static str, path: PathBuf, cause: io::Error },
     /// The same, where nobody knows the path.
@@ -79,7 +79,16 @@ impl Error {
     }
 
     pub(crate) fn in_use(path: &Path, pid: Option<u32>) -> Self {
-        Error(Box::new(Kind::InUse { path: path.to_owned(), pid }))
+        let advice = "give each process a path of its own, with {instance} or {pid} in it, or set \
+                      if_in_use(InUse::NextFree)";
+        Error(Box::new(Kind::InUse { path: path.to_owned(), pid, advice }))
+    }
+
+    /// A directory has a collector.
+    #[cfg(all(feature = "multiprocess", unix))]
+    pub(crate) fn is_collected(path: &Path, pid: Option<u32>) -> Self {
+        let advice = "a queue has one collector: end that one first, or set if_running(Running::Wait(..))";
+        Error(Box::new(Kind::InUse { path: path.to_owned(), pid, advice }))
     }
 
     /// Returns whether a path can't be had because another process, or another writer of this one, has it.
@@ -120,13 +129,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Kind::Invalid { what } => f.write_str(what),
-            Kind::InUse { path, pid } => {
+            Kind::InUse { path, pid, advice } => {
                 let who = pid.map_or("another process".to_owned(), |pid| format!("process {pid}"));
-                write!(
-                    f,
-                    "{path:?} is in use by {who}: give each process a path of its own, with {{instance}} or {{pid}} \
-                     in it, or set if_in_use(InUse::NextFree)"
-                )
+                write!(f, "{path:?} is in use by {who}: {advice}")
             }
             Kind::Io { what, path, cause } => write!(f, "could not {what} {path:?}{}", advice(cause.kind())),
             #[cfg(any(feature = "queue", feature = "rolling"))]
@@ -198,6 +203,9 @@ pub(crate) enum Trouble {
     /// Lines wait at the end for a sink that takes nothing.
     #[cfg(feature = "queue")]
     Pending,
+    /// A ring could not be read or removed.
+    #[cfg(all(feature = "multiprocess", unix))]
+    Rings,
     /// A path could not be followed.
     #[cfg(feature = "watch")]
     Follow,
@@ -219,7 +227,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// Tells stderr about trouble, one line for each kind every 10 s.
 pub(crate) fn report(trouble: Trouble, what: fmt::Arguments<'_>) {
     /// For each kind when it was told last: milliseconds of the process's own time, plus 1; 0 for never.
-    static TOLD: [AtomicU64; 10] = [const { AtomicU64::new(0) }; 10];
+    static TOLD: [AtomicU64; 11] = [const { AtomicU64::new(0) }; 11];
     let told = &TOLD[trouble as usize];
     let now = clock::uptime_millis() + 1;
     let last = told.load(Ordering::Relaxed);

@@ -3,6 +3,9 @@
 //! The only room with unsafe code.
 #![allow(unsafe_code)]
 
+#[cfg(all(feature = "multiprocess", unix))]
+pub(crate) mod map;
+
 use std::{
     ffi::c_int,
     panic::catch_unwind,
@@ -103,13 +106,16 @@ pub(crate) enum AtExit {
     /// Those who hand lines on.
     #[cfg(feature = "queue")]
     Queues,
+    /// Those who collect the lines of other processes.
+    #[cfg(all(feature = "multiprocess", unix))]
+    Collectors,
     /// Those who see lines off.
     #[cfg(feature = "watch")]
     Writers,
 }
 
 /// What the exit hook calls, one after the other.
-static HOOKS: [OnceLock<fn()>; 3] = [const { OnceLock::new() }; 3];
+static HOOKS: [OnceLock<fn()>; 4] = [const { OnceLock::new() }; 4];
 
 /// Has `hook` called when the process ends by returning from `main` or by `process::exit`. Only the first hook of each
 /// turn counts.
@@ -230,6 +236,19 @@ pub(crate) fn file_size_limit() -> u64 {
 #[cfg(not(unix))]
 pub(crate) fn file_size_limit() -> u64 {
     u64::MAX
+}
+
+/// Makes a FIFO: mkfifo(3).
+#[cfg(all(feature = "multiprocess", unix))]
+pub(crate) fn make_fifo(path: &std::path::Path, mode: u16) -> std::io::Result<()> {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the path ends in NUL, and lives until the call returns.
+    if unsafe { libc::mkfifo(path.as_ptr(), mode.into()) } == 0 {
+        return Ok(());
+    }
+    Err(std::io::Error::last_os_error())
 }
 
 /// Returns the name of the machine.

@@ -34,6 +34,8 @@ mod path;
 mod queue;
 #[cfg(feature = "rolling")]
 mod rolling;
+#[cfg(any(all(feature = "multiprocess", unix), all(test, tasklog_loom)))]
+mod ring;
 mod stats;
 mod stdout;
 mod tail;
@@ -44,6 +46,8 @@ mod watched;
 
 use std::{fmt, io};
 
+#[cfg(all(feature = "multiprocess", unix))]
+pub use self::queue::{Collector, CollectorBuilder, CollectorGuard, Running};
 #[cfg(feature = "queue")]
 pub use self::queue::{Announce, Drops, Overflow, QueueGuard, Report, SharedQueue, SharedQueueBuilder};
 #[cfg(feature = "rolling")]

@@ -22,6 +22,19 @@ pub(super) fn fitting(lines: &[u8], room: u64) -> usize {
     lines[..room].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1)
 }
 
+/// Cuts a line to so many bytes, at a character, with a note of how many were cut as [the layer](crate::TaskLayer) does.
+#[cfg(all(feature = "multiprocess", unix))]
+pub(super) fn cut(line: &[u8], to: usize) -> Vec<u8> {
+    let note = |bytes: usize| format!(" [cut {bytes} bytes]\n");
+    let mut kept = to.saturating_sub(note(line.len()).len());
+    while kept > 0 && line[kept] & 0xC0 == 0x80 {
+        kept -= 1; // the middle of a character
+    }
+    let mut cut = line[..kept].to_vec();
+    cut.extend_from_slice(note(line.len() - 1 - kept).as_bytes());
+    cut
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -75,6 +75,13 @@ fn file_path(path: PathBuf) -> Result<PathBuf, Error> {
     absolute(&path).map_err(|cause| Error::io("find the current directory for", &path, cause))
 }
 
+/// Returns what tells this process from others of its kind: `$TASKLOG_INSTANCE`, or the process id.
+#[cfg(all(feature = "multiprocess", unix))]
+pub(super) fn instance() -> String {
+    let named = env::var(INSTANCE).ok().filter(|name| !name.is_empty());
+    named.unwrap_or_else(|| process::id().to_string())
+}
+
 fn value_of(placeholder: &str, path: &Path) -> Result<String, Error> {
     match placeholder {
         "pid" => Ok(process::id().to_string()),

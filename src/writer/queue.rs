@@ -26,13 +26,19 @@
 
 mod batches;
 mod builder;
+#[cfg(all(feature = "multiprocess", unix))]
+mod collector;
+#[cfg(all(feature = "multiprocess", unix))]
+mod connected;
 mod core;
 mod drops;
 mod duty;
 mod failure;
+mod first;
 mod guard;
 mod inner;
 mod ledger;
+mod locked;
 #[cfg(all(test, tasklog_loom))]
 mod model;
 mod outlet;
@@ -44,6 +50,8 @@ mod waiting;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
+#[cfg(all(feature = "multiprocess", unix))]
+pub use self::collector::{Collector, CollectorBuilder, CollectorGuard, Running};
 use self::inner::Inner;
 pub use self::{
     builder::SharedQueueBuilder,
@@ -174,8 +182,12 @@ pub struct SharedQueue(Handle<Shared>);
 takes_lines!(SharedQueue);
 
 /// What the clones hold.
-struct Shared {
-    queue: Arc<Inner>,
+enum Shared {
+    /// A queue of this process.
+    Here(Arc<Inner>),
+    /// The end of a queue for many processes.
+    #[cfg(all(feature = "multiprocess", unix))]
+    Connected(Box<connected::Connected>),
 }
 
 impl SharedQueue {
@@ -184,19 +196,44 @@ impl SharedQueue {
         SharedQueueBuilder::new()
     }
 
+    /// Connects to the collector of a directory with every option at its default.
+    ///
+    /// # Errors
+    ///
+    /// As of [`SharedQueueBuilder::connect`].
+    #[cfg(all(feature = "multiprocess", unix))]
+    pub fn connect(directory: impl AsRef<std::path::Path>) -> Result<Self, Error> {
+        SharedQueue::builder().connect(directory)
+    }
+
     /// Returns the counters as they are now: one snapshot. In a signal handler that has interrupted a log call, zeros.
+    ///
+    /// Of a queue that is [connected](Self::connect) to a collector: those of this process. What the collector has taken counts as
+    /// written.
     pub fn stats(&self) -> Stats {
-        self.0.queue.here().stats()
+        match &*self.0 {
+            Shared::Here(queue) => queue.here().stats(),
+            #[cfg(all(feature = "multiprocess", unix))]
+            Shared::Connected(queue) => queue.stats(),
+        }
     }
 
     /// Returns how many lines were lost, by what was the cause. In a signal handler that has interrupted a log call, zeros.
     pub fn drops(&self) -> Drops {
-        self.0.queue.here().drops()
+        match &*self.0 {
+            Shared::Here(queue) => queue.here().drops(),
+            #[cfg(all(feature = "multiprocess", unix))]
+            Shared::Connected(queue) => queue.drops(),
+        }
     }
 
     /// Returns how many lines of its own the queue has handed to the sink.
     pub(super) fn announcements(&self) -> u64 {
-        self.0.queue.here().lock_to_look().map_or(0, |core| core.announcements)
+        match &*self.0 {
+            Shared::Here(queue) => queue.here().lock_to_look().map_or(0, |core| core.announcements),
+            #[cfg(all(feature = "multiprocess", unix))]
+            Shared::Connected(_) => 0,
+        }
     }
 
     /// Returns when everything logged so far was handed over.
@@ -207,7 +244,11 @@ impl SharedQueue {
 
 impl Shared {
     fn hand_over(&self) -> Result<(), Error> {
-        guard::flush(&self.queue, FLUSH_PATIENCE)
+        match self {
+            Shared::Here(queue) => guard::flush(queue, FLUSH_PATIENCE),
+            #[cfg(all(feature = "multiprocess", unix))]
+            Shared::Connected(_) => Ok(()), // the kernel has it
+        }
     }
 }
 
@@ -218,7 +259,11 @@ impl TakeLines for Shared {
 
     fn take_lines_of(&self, kind: LineKind, lines: &[u8]) {
         let was_cut = handoff::take();
-        self.queue.here().take(lines, kind, was_cut);
+        match self {
+            Shared::Here(queue) => queue.here().take(lines, kind, was_cut),
+            #[cfg(all(feature = "multiprocess", unix))]
+            Shared::Connected(queue) => queue.take(lines, kind, was_cut),
+        }
     }
 
     fn flush_lines(&self) -> io::Result<()> {
@@ -229,7 +274,13 @@ impl TakeLines for Shared {
 /// The last clone is gone: nobody can log any more.
 impl Drop for Shared {
     fn drop(&mut self) {
-        if let Some(queue) = self.queue.here_if_any() {
+        #[cfg_attr(
+            not(all(feature = "multiprocess", unix)),
+            allow(irrefutable_let_patterns, reason = "there is one kind only")
+        )]
+        if let Shared::Here(queue) = self
+            && let Some(queue) = queue.here_if_any()
+        {
             queue.close();
             queue.finish();
             queue.tell_of_the_rest();
@@ -239,6 +290,10 @@ impl Drop for Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.queue.fmt(f)
+        match self {
+            Shared::Here(queue) => queue.fmt(f),
+            #[cfg(all(feature = "multiprocess", unix))]
+            Shared::Connected(queue) => queue.fmt(f),
+        }
     }
 }

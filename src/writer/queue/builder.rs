@@ -3,7 +3,7 @@
 use std::{io, sync::Arc, thread, time::Duration};
 
 use super::{
-    Announce, Overflow, QueueGuard, SharedQueue,
+    Announce, Overflow, QueueGuard, Shared, SharedQueue,
     core::Mode,
     inner::{Inner, Options},
     outlet::Outlet,
@@ -82,9 +82,7 @@ impl SharedQueueBuilder {
     /// - [`capacity_bytes`](Self::capacity_bytes) is 0.
     /// - No thread can be made.
     pub fn spawn(self, sink: impl io::Write + Send + 'static) -> Result<(SharedQueue, QueueGuard), Error> {
-        if self.options.capacity == 0 {
-            return Err(Error::invalid("capacity_bytes is 0: no line would ever have room, give at least 1"));
-        }
+        self.check()?;
         sys::watch_forks();
         let outlet = Box::new(Outlet::new(Box::new(sink)));
         let queue = Arc::new(Inner::new(self.options, Mode::Threaded, outlet));
@@ -100,6 +98,34 @@ impl SharedQueueBuilder {
             .map_err(|cause| Error::io_somewhere("start the thread of a queue", cause))?;
         queue.thread.get_or_init(|| thread.thread().clone());
         registry::register(&queue);
-        Ok((SharedQueue(Handle::new(super::Shared { queue: Arc::clone(&queue) })), QueueGuard::new(queue)))
+        Ok((SharedQueue(Handle::new(Shared::Here(Arc::clone(&queue)))), QueueGuard::new(queue)))
+    }
+
+    /// Connects to the collector of a directory: lines go into a ring of this process, a mapped file in that directory.
+    ///
+    /// There need not be a collector yet. See [`SharedQueue::connect`] for all that this means. Of the options
+    /// [`announce`](Self::announce) is the collector's. [`capacity_bytes`](Self::capacity_bytes) is the size of the ring, 4 KiB at least,
+    /// 512 MiB at most: its blocks are allocated on the disk (of a tmpfs: in memory) from the beginning.
+    ///
+    /// # Errors
+    ///
+    /// - `capacity_bytes` is 0, or more than 512 MiB.
+    /// - The directory can't be made, belongs to another user, or others may write to it.
+    /// - There is no room for the ring, or it can't be mapped.
+    #[cfg(all(feature = "multiprocess", unix))]
+    pub fn connect(self, directory: impl AsRef<std::path::Path>) -> Result<SharedQueue, Error> {
+        use crate::writer::ring::directory::Directory;
+
+        self.check()?;
+        let directory = Directory::open(directory.as_ref())?;
+        let queue = super::connected::Connected::connect(self.options, directory)?;
+        Ok(SharedQueue(Handle::new(Shared::Connected(Box::new(queue)))))
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.options.capacity == 0 {
+            return Err(Error::invalid("capacity_bytes is 0: no line would ever have room, give at least 1"));
+        }
+        Ok(())
     }
 }

@@ -1,10 +1,11 @@
 //! What a queue counts and holds, under one short lock. Nothing in here waits, formats, or calls anybody.
 
-use std::{collections::VecDeque, io, mem};
+use std::{io, mem};
 
 use super::{
     batches::{Batches, MOST, RESERVED},
     drops::{Cause, Drops},
+    first::First,
 };
 
 /// What the writer's thread does.
@@ -71,9 +72,7 @@ pub(super) struct Core {
     pub(super) closes_at: Mark,
     /// Threads that wait for room; and those of them that go before any other, one after the other.
     pub(super) waiting: usize,
-    first: VecDeque<u64>,
-    /// The next ticket for these.
-    ticket: u64,
+    pub(super) first: First,
     /// Threads that wait for something to be written.
     pub(super) watching: usize,
     /// Rises whenever the sink has taken something, or something was given up.
@@ -118,8 +117,7 @@ impl Core {
             flush_failed: None,
             closes_at: Mark::default(),
             waiting: 0,
-            first: VecDeque::with_capacity(64),
-            ticket: 0,
+            first: First::new(),
             watching: 0,
             progress: 0,
             is_stalled: false,
@@ -147,25 +145,8 @@ impl Core {
         bytes > self.capacity / 2
     }
 
-    /// Becomes the last of those who go first. Returns the ticket.
-    pub(super) fn become_first(&mut self) -> u64 {
-        self.ticket += 1;
-        self.first.push_back(self.ticket);
-        self.ticket
-    }
-
-    /// Is none of those any more.
-    pub(super) fn leave_first(&mut self, ticket: u64) {
-        self.first.retain(|&other| other != ticket);
-    }
-
-    /// Returns whether nobody goes before the one with this ticket, or without.
-    pub(super) fn is_turn_of(&self, ticket: Option<u64>) -> bool {
-        self.first.front().copied() == ticket || self.first.is_empty()
-    }
-
     /// Returns an empty batch.
-    fn empty(&mut self, batches: &Batches) -> Vec<u8> {
+    pub(super) fn empty(&mut self, batches: &Batches) -> Vec<u8> {
         self.empty.pop().unwrap_or_else(|| Vec::with_capacity(batches.size))
     }
 
@@ -197,6 +178,17 @@ impl Core {
             // There are more than expected: this one grows instead.
             let empty = mem::replace(&mut self.open, full);
             self.give_back(empty, batches);
+        }
+    }
+
+    /// Takes a batch that was filled elsewhere, with so many lines in it, when nothing else is there.
+    #[cfg(all(feature = "multiprocess", unix))]
+    pub(super) fn take_batch(&mut self, batch: Vec<u8>, lines: u64, batches: &Batches) {
+        self.accepted += lines;
+        self.queued += batch.len();
+        self.position += batch.len() as u64;
+        if let Err(batch) = batches.hand_over(batch) {
+            self.open = batch; // never: the channel is empty
         }
     }
 

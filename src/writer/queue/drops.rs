@@ -98,19 +98,25 @@ impl Drops {
 }
 
 impl Announce {
-    /// Returns what the log says of losses that have one cause, as a line; nothing if it is not to say it.
-    pub(super) fn line(self, drops: &Drops, sink: &str) -> String {
+    /// Returns what the log says of losses that have one cause, as a line; nothing if it is not to say it. `of` says whose they
+    /// are: further fields, by name.
+    pub(super) fn line(self, drops: &Drops, sink: &str, of: &[(&str, String)]) -> String {
         let (lines, reason, now) = (drops.total(), drops.reason(sink), clock::stamp_now());
         match self {
             Announce::Off => String::new(),
             Announce::Line => {
-                format!("[-] [tracing_tasklog] {now} {lines} lines dropped reason={reason:?}\n")
+                let of: String = of.iter().map(|(name, value)| format!(" {name}={value:?}")).collect();
+                format!("[-] [tracing_tasklog] {now} {lines} lines dropped reason={reason:?}{of}\n")
             }
-            Announce::Json => format!(
-                "{{\"timestamp\":\"{now}Z\",\"level\":\"WARN\",\"fields\":{{\"message\":\"{lines} lines dropped\",\
-                 \"lines\":{lines},\"reason\":\"{}\"}},\"target\":\"tracing_tasklog\"}}\n",
-                in_json(reason)
-            ),
+            Announce::Json => {
+                let of: String =
+                    of.iter().map(|(name, value)| format!(",\"{name}\":\"{}\"", in_json(value))).collect();
+                format!(
+                    "{{\"timestamp\":\"{now}Z\",\"level\":\"WARN\",\"fields\":{{\"message\":\"{lines} lines dropped\",\
+                     \"lines\":{lines},\"reason\":\"{}\"{of}}},\"target\":\"tracing_tasklog\"}}\n",
+                    in_json(reason)
+                )
+            }
         }
     }
 }
@@ -134,7 +140,7 @@ mod tests {
 
     fn announced(announce: Announce, sink: &str) -> String {
         let lost = Drops { queue_full: 2, sink_failed: 1, ..Drops::default() };
-        lost.by_cause().map(|lost| announce.line(&lost, sink)).collect()
+        lost.by_cause().map(|lost| announce.line(&lost, sink, &[])).collect()
     }
 
     #[test]

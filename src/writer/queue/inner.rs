@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Condvar, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread::Thread,
@@ -15,7 +15,8 @@ use super::{
     batches::Batches,
     core::{Core, Mode},
     drops::{Announce, Cause, Drops},
-    duty::{self, Locks},
+    duty,
+    locked::{self, Locked},
     outlet::Outlet,
     registry::Parked,
     side::Side,
@@ -38,6 +39,25 @@ pub(super) struct Options {
     pub(super) stall_timeout: Duration,
     pub(super) announce: Announce,
     pub(super) notice: Notice,
+}
+
+impl Options {
+    /// How long a log call waits for room at most; `None` for not at all.
+    pub(super) fn limit_for_room(&self) -> Option<Duration> {
+        match self.overflow {
+            Overflow::DropNewest => None,
+            Overflow::BlockFor(limit) => Some(limit),
+            Overflow::Block => Some(Duration::MAX),
+        }
+    }
+
+    /// How long a log call waits at most without anything moving.
+    pub(super) fn patience(&self) -> Duration {
+        match self.overflow {
+            Overflow::BlockFor(limit) => limit.min(self.stall_timeout),
+            _ => self.stall_timeout,
+        }
+    }
 }
 
 /// A queue.
@@ -91,44 +111,6 @@ struct Then {
     mode: Mode,
 }
 
-/// The core, locked.
-pub(super) struct Locked<'a> {
-    core: Option<MutexGuard<'a, Core>>,
-    of: &'a Mutex<Core>,
-    _duty: Locks, // ends after the lock
-}
-
-impl std::ops::Deref for Locked<'_> {
-    type Target = Core;
-
-    fn deref(&self) -> &Core {
-        self.core.as_ref().expect("it is there but for a moment in `wait`; this is a bug in tracing-tasklog")
-    }
-}
-
-impl std::ops::DerefMut for Locked<'_> {
-    fn deref_mut(&mut self) -> &mut Core {
-        self.core.as_mut().expect("it is there but for a moment in `wait`; this is a bug in tracing-tasklog")
-    }
-}
-
-impl Locked<'_> {
-    /// Waits until it is told, but not longer than `limit`.
-    pub(super) fn wait(&mut self, condition: &Condvar, limit: Duration) {
-        if let Some(core) = self.core.take() {
-            let waited = condition.wait_timeout(core, limit);
-            self.core = Some(waited.unwrap_or_else(PoisonError::into_inner).0);
-        }
-    }
-
-    /// Releases the lock while `f` runs.
-    pub(super) fn without(&mut self, f: impl FnOnce()) {
-        self.core = None;
-        f();
-        self.core = Some(self.of.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
 impl Inner {
     pub(super) fn new(options: Options, mode: Mode, outlet: Box<Outlet>) -> Self {
         let batches = Batches::new(options.capacity);
@@ -157,14 +139,12 @@ impl Inner {
     }
 
     /// Locks the core. Nobody holds it for long.
-    pub(super) fn lock(&self) -> Locked<'_> {
-        let duty = duty::lock();
-        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
-        Locked { core: Some(core), of: &self.core, _duty: duty }
+    pub(super) fn lock(&self) -> Locked<'_, Core> {
+        locked::lock(&self.core)
     }
 
     /// Locks the core, unless this thread, interrupted by a signal, may have it.
-    pub(super) fn lock_to_look(&self) -> Option<Locked<'_>> {
+    pub(super) fn lock_to_look(&self) -> Option<Locked<'_, Core>> {
         (!duty::is_locking()).then(|| self.lock())
     }
 
@@ -178,7 +158,7 @@ impl Inner {
         let core = &mut *locked;
         core.accepted += count;
         core.cut += u64::from(was_cut);
-        if !core.is_turn_of(None) || !core.has_room(lines.len(), kind.is_reserved) {
+        if !core.first.is_turn_of(None) || !core.has_room(lines.len(), kind.is_reserved) {
             return self.take_crowded(locked, lines, kind, count, was_cut);
         }
         let then = self.append(core, lines, kind);
@@ -188,7 +168,7 @@ impl Inner {
 
     /// The same when there is no room, or others go first.
     #[cold]
-    fn take_crowded(&self, mut core: Locked<'_>, lines: &[u8], kind: LineKind, count: u64, was_cut: bool) {
+    fn take_crowded(&self, mut core: Locked<'_, Core>, lines: &[u8], kind: LineKind, count: u64, was_cut: bool) {
         if kind.is_nested {
             core.accepted -= count; // the side buffer counts it
             core.cut -= u64::from(was_cut);
@@ -218,7 +198,7 @@ impl Inner {
             self.wake();
         }
         if then.mode != Mode::Threaded {
-            self.see_off(self.patience());
+            self.see_off(self.options.patience());
         }
     }
 
@@ -241,7 +221,7 @@ impl Inner {
 
     /// Counts lines for which no room was found.
     #[cold]
-    fn refuse(&self, mut core: Locked<'_>, cause: Cause, count: u64) {
+    fn refuse(&self, mut core: Locked<'_, Core>, cause: Cause, count: u64) {
         core.drop_lines(cause, count);
         let wakes = core.wakes_writer();
         let is_told = cause != Cause::Stalled || std::mem::replace(&mut core.has_told_stall, true);
@@ -265,7 +245,7 @@ impl Inner {
     }
 
     /// Tells those who wait that something has moved.
-    pub(super) fn tell_of_progress(&self, core: Locked<'_>) {
+    pub(super) fn tell_of_progress(&self, core: Locked<'_, Core>) {
         self.settled.store(core.settled, Ordering::Relaxed);
         let (waiting, watching) = (core.waiting > 0, core.watching > 0);
         drop(core);

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Losses are announced so often at most, while there is much to write.
-const EVERY: Duration = Duration::from_millis(250);
+pub(super) const EVERY: Duration = Duration::from_millis(250);
 
 /// How often the last losses are announced: once more if that has failed.
 const LAST_WORDS: u8 = 2;

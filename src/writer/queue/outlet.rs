@@ -214,7 +214,7 @@ impl Outlet {
         };
         drop(core);
         for lost in lost.by_cause() {
-            let line = queue.options.announce.line(&lost, &self.ledger.reason);
+            let line = queue.options.announce.line(&lost, &self.ledger.reason, &[]);
             if line.is_empty() {
                 self.ledger.told(&lost); // it is not to be told
             } else {

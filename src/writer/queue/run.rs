@@ -224,7 +224,7 @@ impl Inner {
     }
 
     /// Tells about troubles. Nobody has the sink meanwhile.
-    fn tell(&self, troubles: Troubles) {
+    pub(super) fn tell(&self, troubles: Troubles) {
         if troubles.list.is_empty() {
             return;
         }

@@ -3,18 +3,18 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Overflow,
     core::{Core, Mode},
     drops::Cause,
-    inner::{Inner, Locked},
+    inner::Inner,
+    locked::Locked,
 };
 use crate::writer::LineKind;
 
 /// How long somebody waits at a time. Longer, and a process that was stopped (SIGSTOP) would take that for a stall.
-const SLICE: Duration = Duration::from_millis(50);
+pub(super) const SLICE: Duration = Duration::from_millis(50);
 
 /// Who has waited so long goes before those who come later.
-const FIRST_AFTER: Duration = Duration::from_millis(100);
+pub(super) const FIRST_AFTER: Duration = Duration::from_millis(100);
 
 /// How long the end of the process waits for a sink that takes nothing, when somebody has waited for it in vain already.
 const GIVEN_UP_AFTER: Duration = Duration::from_millis(200);
@@ -24,20 +24,20 @@ impl Inner {
     #[cold]
     pub(super) fn wait_for_room(
         &self,
-        core: &mut Locked<'_>,
+        core: &mut Locked<'_, Core>,
         bytes: usize,
         kind: LineKind,
     ) -> Result<(), Cause> {
         let began = Instant::now();
-        let Some(limit) = self.limit_for_room() else { return Err(Cause::Full) };
-        let mut patience = Patience::new(core, self.options.stall_timeout);
+        let Some(limit) = self.options.limit_for_room() else { return Err(Cause::Full) };
+        let mut patience = Patience::new(core.progress, self.options.stall_timeout);
         let mut ticket = None;
         core.waiting += 1;
         let result = loop {
             if ticket.is_none() && (core.is_large(bytes) || began.elapsed() >= FIRST_AFTER) {
-                ticket = Some(core.become_first());
+                ticket = Some(core.first.join());
             }
-            if core.has_room(bytes, kind.is_reserved) && core.is_turn_of(ticket) {
+            if core.has_room(bytes, kind.is_reserved) && core.first.is_turn_of(ticket) {
                 break Ok(());
             }
             if core.is_stalled {
@@ -48,46 +48,29 @@ impl Inner {
                 break Err(Cause::Full);
             }
             if core.mode == Mode::Direct {
-                core.without(|| self.see_off(left.min(self.patience())));
+                core.without(|| self.see_off(left.min(self.options.patience())));
                 continue;
             }
             if core.wakes_writer() {
                 self.wake();
             }
             core.wait(&self.room, left.min(SLICE));
-            core.is_stalled |= patience.look(core);
+            core.is_stalled |= patience.look(core.progress);
         };
         core.waiting -= 1;
         if let Some(ticket) = ticket {
-            core.leave_first(ticket);
+            core.first.leave(ticket);
             self.room.notify_all();
         }
         result
-    }
-
-    /// How long a log call waits for room at most; `None` for not at all.
-    fn limit_for_room(&self) -> Option<Duration> {
-        match self.options.overflow {
-            Overflow::DropNewest => None,
-            Overflow::BlockFor(limit) => Some(limit),
-            Overflow::Block => Some(Duration::MAX),
-        }
-    }
-
-    /// How long a log call waits at most without anything moving.
-    pub(super) fn patience(&self) -> Duration {
-        match self.options.overflow {
-            Overflow::BlockFor(limit) => limit.min(self.options.stall_timeout),
-            _ => self.options.stall_timeout,
-        }
     }
 
     /// Waits until `is_over`, but not longer than `limit` says. Returns whether it is.
     pub(super) fn wait_until(&self, limit: Limit, is_over: impl Fn(&Core) -> bool) -> bool {
         let began = Instant::now();
         let mut core = self.lock();
-        let mut patience = Patience::new(&core, self.options.stall_timeout);
-        let mut own_patience = Patience::new(&core, limit.at_most(Duration::MAX));
+        let mut patience = Patience::new(core.progress, self.options.stall_timeout);
+        let mut own_patience = Patience::new(core.progress, limit.at_most(Duration::MAX));
         core.watching += 1;
         let is_over = loop {
             if is_over(&core) {
@@ -105,10 +88,10 @@ impl Inner {
                 break false;
             }
             core.wait(&self.moved, left.min(SLICE));
-            if patience.look(&core) && matches!(limit, Limit::Progress(_)) {
+            if patience.look(core.progress) && matches!(limit, Limit::Progress(_)) {
                 core.is_stalled = true;
             }
-            own_patience.look(&core);
+            own_patience.look(core.progress);
         };
         core.watching -= 1;
         is_over
@@ -118,7 +101,7 @@ impl Inner {
     pub(super) fn patience_at_exit(&self) -> Patience {
         let core = self.lock();
         let limit = if core.is_given_up { GIVEN_UP_AFTER } else { self.options.stall_timeout };
-        Patience::new(&core, limit.min(self.options.stall_timeout))
+        Patience::new(core.progress, limit.min(self.options.stall_timeout))
     }
 }
 
@@ -151,19 +134,19 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    fn new(core: &Core, limit: Duration) -> Self {
-        Patience { limit, seen: core.progress, since: Instant::now(), waited: Duration::ZERO }
+    pub(super) fn new(progress: u64, limit: Duration) -> Self {
+        Patience { limit, seen: progress, since: Instant::now(), waited: Duration::ZERO }
     }
 
     /// Looks after a slice of waiting. Returns whether it has come to an end.
-    fn look(&mut self, core: &Core) -> bool {
+    pub(super) fn look(&mut self, progress: u64) -> bool {
         let now = Instant::now();
         let slice = now.saturating_duration_since(self.since).min(2 * SLICE);
         self.since = now;
-        if self.seen == core.progress {
+        if self.seen == progress {
             self.waited += slice;
         } else {
-            (self.seen, self.waited) = (core.progress, Duration::ZERO);
+            (self.seen, self.waited) = (progress, Duration::ZERO);
         }
         self.is_over()
     }
@@ -175,7 +158,7 @@ impl Patience {
     /// The same as [`look`](Self::look), for one who has waited without the lock. Nobody else has to wait as long.
     pub(super) fn is_over_for(&mut self, queue: &Inner) -> bool {
         let mut core = queue.lock();
-        core.is_stalled |= self.look(&core);
+        core.is_stalled |= self.look(core.progress);
         core.is_stalled
     }
 }

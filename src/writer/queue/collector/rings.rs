@@ -1,0 +1,244 @@
+//! The rings that a collector reads: found in the directory, and removed when their worker is gone.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use rustix::io::Errno;
+
+use crate::{
+    Error,
+    error::Trouble,
+    writer::{
+        queue::Drops,
+        ring::{
+            consumer::{Consumer, Flaw},
+            directory::{self, Directory, FileKey},
+            layout::Taken,
+        },
+    },
+};
+
+/// What goes wrong with rings, to be told.
+pub(super) type Troubles = Vec<(Trouble, Error)>;
+
+/// A ring, and what is known of its worker.
+#[derive(Debug)]
+pub(super) struct Ring {
+    pub(super) consumer: Consumer,
+    /// Where lines were dropped, at the latest, which the log wasn't told of yet; and when it was told last.
+    pub(super) gap: Option<u64>,
+    pub(super) told: Option<Instant>,
+    /// Nobody will write to it any more.
+    pub(super) is_abandoned: bool,
+    /// There was something in it since the last scan.
+    pub(super) is_busy: bool,
+}
+
+impl Ring {
+    /// Returns whether there is something to read.
+    pub(super) fn has_lines(&self) -> bool {
+        let (progress, taken) = (self.consumer.progress(), self.consumer.taken());
+        progress.main > taken.main || progress.aside > taken.aside
+    }
+
+    /// Returns the lines that were dropped and that the log wasn't told of.
+    pub(super) fn untold(&self) -> Drops {
+        let (dropped, told) = (self.consumer.progress().dropped, self.consumer.taken().told);
+        let [queue_full, queue_stalled, nested] = [0, 1, 2].map(|i: usize| dropped[i].saturating_sub(told[i]));
+        Drops { queue_full, queue_stalled, nested, sink_failed: 0 }
+    }
+}
+
+/// The rings of a directory.
+#[derive(Debug)]
+pub(super) struct Rings {
+    directory: Directory,
+    pub(super) open: Vec<Ring>,
+    /// Files that are no rings, or broken ones. Each is told of once.
+    refused: HashSet<FileKey>,
+    /// The ring that was opened last, where there are more than can be open at once.
+    last_opened: PathBuf,
+    pub(super) are_too_many: bool,
+}
+
+impl Rings {
+    pub(super) fn new(directory: Directory) -> Self {
+        Rings {
+            directory,
+            open: Vec::new(),
+            refused: HashSet::new(),
+            last_opened: PathBuf::new(),
+            are_too_many: false,
+        }
+    }
+
+    /// Looks for rings that are new, and for those whose workers are gone.
+    pub(super) fn scan(&mut self, troubles: &mut Troubles) {
+        let (paths, unfinished) = match self.directory.list() {
+            Ok(found) => found,
+            Err(cause) => {
+                let path = self.directory.path();
+                return troubles.push((Trouble::Rings, Error::io("list the directory of the queue", path, cause)));
+            }
+        };
+        unfinished.iter().for_each(|path| drop(directory::remove_unfinished(path))); // tried again next time
+        self.remove_abandoned(troubles);
+        self.open_new(&paths, troubles);
+        self.open.iter_mut().for_each(|ring| ring.is_busy = false);
+    }
+
+    fn open_new(&mut self, paths: &[PathBuf], troubles: &mut Troubles) {
+        let known: HashSet<PathBuf> = self.open.iter().map(|ring| ring.consumer.path().to_owned()).collect();
+        let after_last = paths.partition_point(|path| *path <= self.last_opened);
+        let (before, after) = paths.split_at(after_last);
+        self.are_too_many = false;
+        let mut seen = HashSet::new();
+        for path in after.iter().chain(before).filter(|path| !known.contains(*path)) {
+            if let Some(key) = self.refused_key(path) {
+                seen.insert(key);
+                continue;
+            }
+            match Consumer::open(path) {
+                Ok(consumer) => {
+                    self.last_opened.clone_from(path);
+                    self.open.push(Ring {
+                        consumer,
+                        gap: None,
+                        told: None,
+                        is_abandoned: false,
+                        is_busy: true,
+                    });
+                }
+                Err(Flaw::Nonsense(what)) => {
+                    seen.extend(key_of(path));
+                    troubles.push(useless(path, &what));
+                }
+                Err(Flaw::Io(cause)) if cause.kind() == std::io::ErrorKind::NotFound => {}
+                Err(Flaw::Io(cause)) => {
+                    let no_more = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
+                    self.are_too_many = no_more.contains(&cause.raw_os_error());
+                    troubles.push((Trouble::Rings, Error::io("open the ring", path, cause)));
+                    if self.are_too_many {
+                        self.make_way();
+                        return; // the others have their turn after the last that could be opened
+                    }
+                }
+            }
+        }
+        self.refused = seen;
+    }
+
+    fn refused_key(&self, path: &Path) -> Option<FileKey> {
+        key_of(path).filter(|key| self.refused.contains(key))
+    }
+
+    /// Closes rings in which there was nothing of late: they are opened again in their turn.
+    fn make_way(&mut self) {
+        self.open.retain(|ring| ring.is_busy || ring.has_lines() || ring.gap.is_some());
+    }
+
+    /// Removes the rings that are drained and that nobody will write to any more.
+    pub(super) fn remove_abandoned(&mut self, troubles: &mut Troubles) {
+        let mut at = 0;
+        while let Some(ring) = self.open.get_mut(at) {
+            match ring.is_drained_for_good() {
+                Ok(false) => at += 1,
+                Ok(true) => {
+                    let ring = self.open.swap_remove(at).consumer;
+                    if let Err(cause) = ring.remove() {
+                        self.refused.insert(ring.key()); // empty, and told of
+                        troubles.push((Trouble::Rings, Error::io("remove the ring", ring.path(), cause)));
+                    }
+                }
+                Err(flaw) => self.refuse(at, flaw, troubles),
+            }
+        }
+    }
+
+    /// Looks at all rings, for lines. Those that turn out to be broken are not read any more.
+    pub(super) fn look(&mut self, troubles: &mut Troubles) {
+        self.with_each(troubles, |ring| ring.consumer.look());
+    }
+
+    /// Tells all workers what the collector does.
+    pub(super) fn write_state(&mut self, state: u64, troubles: &mut Troubles) {
+        self.with_each(troubles, |ring| Ok(ring.consumer.write_state(state)?));
+    }
+
+    fn with_each(&mut self, troubles: &mut Troubles, mut f: impl FnMut(&mut Ring) -> Result<(), Flaw>) {
+        let mut at = 0;
+        while let Some(ring) = self.open.get_mut(at) {
+            match f(ring) {
+                Ok(()) => at += 1,
+                Err(flaw) => self.refuse(at, flaw, troubles),
+            }
+        }
+    }
+
+    /// A ring is broken: it is left as it is.
+    pub(super) fn refuse(&mut self, at: usize, flaw: Flaw, troubles: &mut Troubles) {
+        let ring = self.open.swap_remove(at).consumer;
+        match flaw {
+            Flaw::Nonsense(what) => {
+                self.refused.insert(ring.key());
+                troubles.push(useless(ring.path(), &what));
+            }
+            Flaw::Io(cause) => troubles.push((Trouble::Rings, Error::io("read the ring", ring.path(), cause))),
+        }
+    }
+
+    /// Notes how far a ring was taken. Returns whether that is known to the worker.
+    pub(super) fn take(&mut self, key: FileKey, taken: Taken, troubles: &mut Troubles) {
+        if let Some(at) = self.open.iter().position(|ring| ring.consumer.key() == key)
+            && let Err(error) = self.open[at].consumer.take(taken)
+        {
+            self.refuse(at, error.into(), troubles);
+        }
+    }
+
+    /// Returns whether all rings were taken up to where they ended in `marks`, or are no more.
+    pub(super) fn have_reached(&self, marks: &[(FileKey, u64, u64)]) -> bool {
+        marks.iter().all(|(key, main, aside)| {
+            let ring = self.open.iter().find(|ring| ring.consumer.key() == *key);
+            ring.is_none_or(|ring| {
+                let taken = ring.consumer.taken();
+                taken.main >= *main && taken.aside >= *aside
+            })
+        })
+    }
+
+    /// Returns where all rings end now.
+    pub(super) fn marks(&self) -> Vec<(FileKey, u64, u64)> {
+        let ends = |ring: &Ring| {
+            let progress = ring.consumer.progress();
+            (ring.consumer.key(), progress.main, progress.aside)
+        };
+        self.open.iter().map(ends).collect()
+    }
+}
+
+impl Ring {
+    /// Returns whether there is nothing in it, and never will be.
+    fn is_drained_for_good(&mut self) -> Result<bool, Flaw> {
+        if self.has_lines() {
+            return Ok(false);
+        }
+        self.is_abandoned = self.is_abandoned || self.consumer.is_abandoned()?;
+        if !self.is_abandoned {
+            return Ok(false);
+        }
+        self.consumer.look()?; // after the worker is gone
+        Ok(!self.has_lines() && self.untold() == Drops::default())
+    }
+}
+
+fn key_of(path: &Path) -> Option<FileKey> {
+    Some(FileKey::of(&path.symlink_metadata().ok()?))
+}
+
+fn useless(path: &Path, what: &str) -> (Trouble, Error) {
+    (Trouble::Rings, Error::invalid(format!("the ring {path:?} {what}: it is left as it is, and not read")))
+}

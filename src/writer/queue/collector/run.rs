@@ -1,0 +1,250 @@
+//! The collector's thread.
+
+use std::{
+    mem,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    batch::Batch,
+    registry::Lock,
+    rings::{Rings, Troubles},
+    shared::{Shared, Woken},
+};
+use crate::writer::{
+    queue::{
+        duty,
+        outlet::{self, Pace, Turn},
+    },
+    ring::{directory::FileKey, protocol},
+};
+
+/// How long a line waits for company at most, and how long it must have been quiet before the thread sleeps.
+const LINGER: Duration = Duration::from_millis(20);
+
+/// How often the thread looks for new rings and for workers that are gone, while there is something to do or was a moment ago,
+/// and while there isn't.
+const SCAN_EVERY: Duration = Duration::from_millis(100);
+const SCAN_IDLE_EVERY: Duration = Duration::from_millis(500);
+const IS_IDLE_AFTER: Duration = Duration::from_secs(1);
+
+/// A collector at work.
+struct Run {
+    shared: Arc<Shared>,
+    rings: Rings,
+    /// Which ring comes first in the next batch.
+    first: usize,
+    scanned: Instant,
+    /// When there was something to do last.
+    worked: Instant,
+    troubles: Troubles,
+}
+
+/// What has become of a batch.
+#[derive(Debug, PartialEq, Eq)]
+enum Done {
+    /// It is written, or what isn't is lost and counted.
+    Written,
+    /// Nobody waits for it any more.
+    GivenUp,
+    /// This is a child made by fork(2), by the sink: all of it is the parent's.
+    Forked,
+}
+
+/// How much there was to write.
+#[derive(Debug, PartialEq, Eq)]
+enum Passed {
+    Nothing,
+    Some,
+    /// More than goes into a batch.
+    Full,
+}
+
+/// The collector's thread.
+pub(super) fn run(shared: Arc<Shared>, lock: Lock) {
+    // What is logged on this thread goes aside, whatever it is doing.
+    let _duty = duty::write(shared.queue.id(), false);
+    let now = Instant::now();
+    let mut run = Run {
+        rings: Rings::new(shared.directory.clone()),
+        shared: Arc::clone(&shared),
+        first: 0,
+        scanned: now,
+        worked: now,
+        troubles: Vec::new(),
+    };
+    run.scan();
+    if run.work() == Done::Forked {
+        return mem::forget((run, lock));
+    }
+    drop(run);
+    drop(lock);
+    shared.has_done(|orders| orders.is_over = true);
+}
+
+impl Run {
+    /// Works until it is told to end.
+    fn work(&mut self) -> Done {
+        loop {
+            let orders = self.shared.orders();
+            if orders.is_closing || orders.flushes > orders.flushed {
+                let done = self.drain(orders.is_closing);
+                if done != Done::Written {
+                    return done;
+                }
+                self.shared.has_done(|now| now.flushed = orders.flushes);
+                if orders.is_closing {
+                    return Done::Written;
+                }
+            }
+            match self.pass(false) {
+                Ok(Passed::Full) => {}
+                Ok(_) => self.rest(),
+                Err(done) => return done,
+            }
+            let every = if self.worked.elapsed() < IS_IDLE_AFTER || self.rings.are_too_many {
+                SCAN_EVERY
+            } else {
+                SCAN_IDLE_EVERY
+            };
+            if self.scanned.elapsed() >= every {
+                self.scan();
+            }
+        }
+    }
+
+    fn scan(&mut self) {
+        self.rings.scan(&mut self.troubles);
+        self.scanned = Instant::now();
+        self.tell();
+    }
+
+    /// Writes what is there to be written in one go.
+    fn pass(&mut self, is_last: bool) -> Result<Passed, Done> {
+        let shared = Arc::clone(&self.shared);
+        let batch =
+            Batch::gather(&mut self.rings, self.first, &shared.queue, is_last, &mut self.troubles);
+        self.first = self.first.wrapping_add(1);
+        let passed = match &batch {
+            batch if batch.has_more => Passed::Full,
+            batch if batch.is_empty() => Passed::Nothing,
+            _ => Passed::Some,
+        };
+        if !batch.is_empty() {
+            self.worked = Instant::now();
+            match self.write(batch) {
+                Done::Written => {}
+                done => return Err(done),
+            }
+        }
+        self.tell();
+        Ok(passed)
+    }
+
+    /// Writes everything that is in the rings now.
+    fn drain(&mut self, is_last: bool) -> Done {
+        self.scan();
+        self.rings.look(&mut self.troubles);
+        let marks: Vec<(FileKey, u64, u64)> = self.rings.marks();
+        loop {
+            if self.shared.orders().is_given_up {
+                return Done::GivenUp;
+            }
+            match self.pass(is_last) {
+                Ok(Passed::Nothing) => break,
+                Ok(_) if self.rings.have_reached(&marks) => break,
+                Ok(_) => {}
+                Err(done) => return done,
+            }
+        }
+        self.rings.remove_abandoned(&mut self.troubles);
+        self.tell();
+        Done::Written
+    }
+
+    /// Has the sink take a batch.
+    fn write(&mut self, batch: Batch) -> Done {
+        let queue = &*self.shared.queue;
+        let Batch { bytes, lines, announcements, parts, .. } = batch;
+        let mut core = queue.lock();
+        let (begin, lost) = (core.position, core.drops.total());
+        core.take_batch(bytes, lines + announcements, &queue.batches);
+        drop(core);
+        let done = self.write_out();
+        if done == Done::Forked {
+            return done;
+        }
+        let mut core = queue.lock();
+        let settled = usize::try_from(core.settled - begin).unwrap_or(usize::MAX);
+        if done == Done::Written && core.drops.total() == lost {
+            // Its own lines are no lines of anybody's.
+            core.accepted -= announcements;
+            core.written -= announcements;
+            core.announcements += announcements;
+        }
+        drop(core);
+        // The others stay where they are, for the next collector.
+        for part in parts.into_iter().take_while(|part| done == Done::Written || part.end <= settled) {
+            self.rings.take(part.key, part.taken, &mut self.troubles);
+        }
+        done
+    }
+
+    /// Has the sink take what it was handed over, and flushes it.
+    fn write_out(&self) -> Done {
+        let queue = &*self.shared.queue;
+        loop {
+            let mut outlet = queue.slot.take();
+            let mut troubles = outlet::Troubles::default();
+            let turn = outlet.turn(queue, Pace::All, &mut troubles);
+            if turn == Turn::Forked {
+                mem::forget(outlet);
+                return Done::Forked;
+            }
+            queue.slot.put_back(outlet);
+            queue.tell(troubles);
+            if self.shared.is_parents() {
+                return Done::Forked; // by the error hook
+            }
+            match turn {
+                Turn::Idle => return Done::Written,
+                Turn::More | Turn::Forked if self.shared.orders().is_given_up => return Done::GivenUp,
+                Turn::More | Turn::Forked => {}
+                Turn::Wait(at) if self.shared.pause_until(at) => return Done::GivenUp,
+                Turn::Wait(_) => {}
+            }
+        }
+    }
+
+    /// Waits until there is something to do: for a moment, in which lines have company, and if there was nothing, until a worker
+    /// wakes it.
+    fn rest(&mut self) {
+        let has_worked = self.worked.elapsed() < LINGER;
+        let (state, limit) = if has_worked {
+            (protocol::LINGERS, LINGER)
+        } else if self.worked.elapsed() < IS_IDLE_AFTER || self.rings.are_too_many {
+            (protocol::SLEEPS, SCAN_EVERY)
+        } else {
+            (protocol::SLEEPS, SCAN_IDLE_EVERY)
+        };
+        self.rings.write_state(state, &mut self.troubles);
+        if state == protocol::SLEEPS {
+            self.rings.look(&mut self.troubles);
+            if self.rings.open.iter().any(|ring| ring.has_lines()) {
+                return;
+            }
+        }
+        self.tell();
+        if self.shared.sleep(limit) == Woken::ByChange {
+            self.scan();
+        }
+    }
+
+    /// Tells about trouble with rings.
+    fn tell(&mut self) {
+        for (trouble, error) in mem::take(&mut self.troubles) {
+            self.shared.queue.options.notice.tell(trouble, &error);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What a collector's thread and its guard share.
+
+use std::{
+    fs::File,
+    io::{Read as _, Write as _},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::{
+    error::{Trouble, report},
+    sys,
+    writer::{
+        Report, lines,
+        queue::{
+            duty,
+            inner::Inner,
+            waiting::{Patience, SLICE},
+        },
+        ring::{consumer::Consumer, directory::Directory, protocol::HAS_CHANGED},
+    },
+};
+
+/// What a collector's thread and its guard share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) directory: Directory,
+    /// A byte in it wakes the thread.
+    pipe: File,
+    /// The sink, and the account of what came to it.
+    pub(super) queue: Arc<Inner>,
+    orders: Mutex<Orders>,
+    done: Condvar,
+    /// How often this process was forked: the thread isn't in its children.
+    forks: u64,
+}
+
+/// What the thread is told, and what it has done of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Orders {
+    /// Flushes that were asked for, and how many of them are done.
+    pub(super) flushes: u64,
+    pub(super) flushed: u64,
+    /// It is to write what is there, and to end then.
+    pub(super) is_closing: bool,
+    /// It is to end at once: nobody waits for it any more. What it leaves in the rings is there for the next one.
+    pub(super) is_given_up: bool,
+    /// It has ended.
+    pub(super) is_over: bool,
+}
+
+/// What has woken the thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Woken {
+    /// The time is over.
+    ByTime,
+    /// There are lines, or orders.
+    ByLines,
+    /// There is a new ring, or one that will have no more lines; orders perhaps.
+    ByChange,
+}
+
+impl Shared {
+    pub(super) fn new(directory: Directory, pipe: File, queue: Arc<Inner>) -> Self {
+        let (orders, done) = Default::default();
+        Shared { directory, pipe, queue, orders, done, forks: sys::forks() }
+    }
+
+    /// Returns whether this is a child, in which there is no such thread.
+    pub(super) fn is_parents(&self) -> bool {
+        self.forks != sys::forks()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Orders> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn orders(&self) -> Orders {
+        *self.lock()
+    }
+
+    /// The thread: it has done something of what it was told.
+    pub(super) fn has_done(&self, what: impl FnOnce(&mut Orders)) {
+        what(&mut self.lock());
+        self.done.notify_all();
+    }
+
+    /// Gives an order, and wakes the thread.
+    fn order(&self, what: impl FnOnce(&mut Orders)) -> Orders {
+        let mut orders = self.lock();
+        what(&mut orders);
+        let now = *orders;
+        drop(orders);
+        let _ = (&self.pipe).write(&[HAS_CHANGED]); // a full pipe wakes it too
+        now
+    }
+
+    /// Waits for `limit` until it is so. Returns whether it is.
+    fn wait_for(&self, limit: Duration, is_so: impl Fn(&Orders) -> bool) -> bool {
+        let waited = self.done.wait_timeout_while(self.lock(), limit, |orders| !is_so(orders));
+        is_so(&waited.unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    /// The thread: waits until somebody wakes it.
+    pub(super) fn sleep(&self, limit: Duration) -> Woken {
+        let limit = Timespec::try_from(limit).ok();
+        let mut fds = [PollFd::new(&self.pipe, PollFlags::IN)];
+        if !matches!(poll(&mut fds, limit.as_ref()), Ok(1..)) {
+            return Woken::ByTime; // or by a signal of a debugger, say
+        }
+        let mut bytes = [0; 4096];
+        match (&self.pipe).read(&mut bytes) {
+            Ok(read) if bytes[..read].contains(&HAS_CHANGED) => Woken::ByChange,
+            _ => Woken::ByLines,
+        }
+    }
+
+    /// Returns whether this is called by the sink or the error hook: then it would wait for itself.
+    fn is_mine(&self) -> bool {
+        duty::has_sink_of(self.queue.id())
+    }
+
+    /// Has everything that is in the rings now written and flushed. Returns whether that was done within `limit`.
+    pub(super) fn flush(&self, limit: Duration) -> bool {
+        if self.is_parents() || self.is_mine() {
+            return false;
+        }
+        let number = self.order(|orders| orders.flushes += 1).flushes;
+        self.wait_for(limit, |orders| orders.flushed >= number || orders.is_over)
+            && self.orders().flushed >= number
+    }
+
+    /// Begins to end the collector.
+    pub(super) fn close(&self) {
+        if !self.is_parents() {
+            self.order(|orders| orders.is_closing = true);
+        }
+    }
+
+    /// Ends the collector within `limit`, or gives it up.
+    pub(super) fn end_within(&self, limit: Duration) -> Report {
+        if self.is_parents() {
+            return Report::default();
+        }
+        self.close();
+        let is_over = !self.is_mine() && self.wait_for(limit, |orders| orders.is_over);
+        if !is_over {
+            self.order(|orders| orders.is_given_up = true);
+            self.wait_for(SLICE, |orders| orders.is_over || self.is_mine());
+        }
+        let stats = self.queue.stats();
+        let pending = if is_over { 0 } else { self.pending() };
+        Report { written: stats.written_lines, dropped: stats.dropped_lines, pending }
+    }
+
+    /// Ends the collector, as long as its sink takes something from time to time.
+    pub(super) fn end(&self) {
+        if self.is_parents() {
+            return;
+        }
+        self.close();
+        if self.is_mine() {
+            return;
+        }
+        let progress = || self.queue.lock_to_look().map_or(0, |core| core.progress);
+        let mut patience = Patience::new(progress(), self.queue.options.stall_timeout);
+        while !self.wait_for(SLICE, |orders| orders.is_over) {
+            if patience.look(progress()) {
+                let left = self.end_within(Duration::ZERO).pending;
+                let directory = self.directory.path();
+                return report(
+                    Trouble::Pending,
+                    format_args!(
+                        "the sink of the collector takes nothing: {left} lines stay in {directory:?} for the next one"
+                    ),
+                );
+            }
+        }
+    }
+
+    /// Counts the lines that are in the rings.
+    fn pending(&self) -> u64 {
+        let Ok((paths, _)) = self.directory.list() else { return 0 };
+        paths.iter().filter_map(|path| Consumer::open(path).ok()).map(|ring| pending_in(&ring)).sum()
+    }
+
+    /// Returns when somebody else has had the time to end, or an order has come.
+    pub(super) fn pause_until(&self, at: Instant) -> bool {
+        while Instant::now() < at && !self.orders().is_given_up {
+            self.sleep(at.saturating_duration_since(Instant::now()));
+        }
+        self.orders().is_given_up
+    }
+}
+
+/// Counts the lines in a ring.
+fn pending_in(ring: &Consumer) -> u64 {
+    let (progress, taken) = (ring.progress(), ring.taken());
+    let (mut count, mut at, mut bytes) = (0, taken.main, Vec::new());
+    while at < progress.main {
+        bytes.clear();
+        let Ok(next) = ring.read_lines(&mut bytes, at, progress.main, 64 * 1024) else { break };
+        count += lines::count(&bytes);
+        at = next;
+    }
+    let mut at = taken.aside;
+    while let Ok(Some((_, lines, next))) = ring.read_entry(at, progress.aside) {
+        count += lines::count(&lines);
+        at = next;
+    }
+    count
+}

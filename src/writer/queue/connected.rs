@@ -1,0 +1,314 @@
+//! The queue of a worker: a log call puts its line into the ring of this process, and a collector does the rest.
+
+mod child;
+mod waiting;
+
+use std::{
+    fmt,
+    sync::{
+        Mutex, OnceLock, TryLockError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+use self::child::Orphans;
+use super::{
+    batches::RESERVED,
+    drops::{Cause, Drops},
+    duty,
+    first::First,
+    inner::Options,
+    locked::{self, Locked},
+};
+use crate::{
+    Error,
+    error::Trouble,
+    handoff, sys,
+    writer::{
+        LineKind, Stats, lines, path,
+        ring::{
+            directory::Directory,
+            layout::LONGEST_LINE,
+            producer::{self, DroppedFor, Lane, Producer},
+        },
+    },
+};
+
+/// The smallest ring: less would be no page.
+const SMALLEST: usize = 4096;
+
+/// How often somebody who must not wait tries to have the aside lane: another thread has it for some nanoseconds.
+const TRIES: u32 = 1000;
+
+/// The queue of a worker.
+pub(super) struct Connected {
+    options: Options,
+    directory: Directory,
+    producer: Producer,
+    main: Mutex<Main>,
+    aside: Mutex<Lane>,
+    /// Lines that went aside, or were to, and those of all that were cut.
+    accepted_aside: AtomicU64,
+    cut: AtomicU64,
+    /// How often this process was forked when this was made, and what its children have.
+    forks: u64,
+    child: OnceLock<Box<Connected>>,
+    orphans: Orphans,
+}
+
+/// What is under the lock.
+struct Main {
+    lane: Lane,
+    accepted: u64,
+    /// Threads that wait for room; and those of them that go before any other.
+    waiting: usize,
+    first: First,
+    /// Somebody has waited in vain, when the collector had come so far.
+    stalled_at: Option<u64>,
+    /// Lines that were dropped and that the error hook was not told of, and when it was told last.
+    untold: u64,
+    told: Option<Instant>,
+}
+
+impl Connected {
+    /// Makes a ring for this process.
+    pub(super) fn connect(options: Options, directory: Directory) -> Result<Self, Error> {
+        sys::watch_forks();
+        if options.capacity > 1 << 29 {
+            return Err(Error::invalid(format!(
+                "capacity_bytes is {}: across processes the most is 512 MiB for each of them",
+                options.capacity
+            )));
+        }
+        let capacity = options.capacity.max(SMALLEST);
+        let options = Options { capacity, ..options };
+        let (producer, [main, aside]) =
+            producer::make(&directory, capacity as u64, RESERVED as u64, &path::instance())?;
+        let main = Main {
+            lane: main,
+            accepted: 0,
+            waiting: 0,
+            first: First::new(),
+            stalled_at: None,
+            untold: 0,
+            told: None,
+        };
+        Ok(Connected {
+            options,
+            directory,
+            producer,
+            main: Mutex::new(main),
+            aside: Mutex::new(aside),
+            accepted_aside: AtomicU64::new(0),
+            cut: AtomicU64::new(0),
+            forks: sys::forks(),
+            child: OnceLock::new(),
+            orphans: Orphans::default(),
+        })
+    }
+
+    fn lock(&self) -> Locked<'_, Main> {
+        locked::lock(&self.main)
+    }
+
+    /// Takes lines: the whole way of a log call.
+    #[inline]
+    pub(super) fn take(&self, lines: &[u8], kind: LineKind, was_cut: bool) {
+        let Some(here) = self.here() else { return self.orphans.lose(&self.options.notice, lines) };
+        if was_cut {
+            here.cut.fetch_add(1, Ordering::Relaxed);
+        }
+        if lines.len() > here.largest() {
+            return here.take_in_pieces(lines, kind);
+        }
+        here.take_piece(lines, kind);
+    }
+
+    /// The most that goes into the ring with one step.
+    fn largest(&self) -> usize {
+        self.options.capacity.min(LONGEST_LINE)
+    }
+
+    fn take_piece(&self, lines: &[u8], kind: LineKind) {
+        let count = if handoff::is_one_line(lines) { 1 } else { lines::count(lines) };
+        if self.must_go_aside(kind) {
+            return self.take_aside(lines, count);
+        }
+        let mut main = self.lock();
+        main.accepted += count;
+        if !main.first.is_turn_of(None) || !self.has_room(&mut main, lines.len(), kind) {
+            return self.take_crowded(main, lines, kind, count);
+        }
+        self.append(main, lines, kind);
+    }
+
+    /// The same when there is no room, or others go first.
+    #[cold]
+    fn take_crowded(&self, mut main: Locked<'_, Main>, lines: &[u8], kind: LineKind, count: u64) {
+        if kind.is_nested {
+            main.accepted -= count; // the aside lane counts it
+            drop(main);
+            return self.take_aside(lines, count);
+        }
+        match self.wait_for_room(&mut main, lines.len(), kind) {
+            Ok(()) => self.append(main, lines, kind),
+            Err(cause) => self.refuse(main, cause, count),
+        }
+    }
+
+    /// Appends lines for which there is room.
+    #[inline]
+    fn append(&self, mut main: Locked<'_, Main>, lines: &[u8], kind: LineKind) {
+        main.lane.append(&self.producer, lines);
+        let is_half_full = main.lane.used() >= self.options.capacity as u64 / 2;
+        let is_pressing = kind.is_urgent || is_half_full || main.waiting > 0;
+        drop(main);
+        self.producer.wake_if_needed(is_pressing);
+    }
+
+    #[inline]
+    fn has_room(&self, main: &mut Main, bytes: usize, kind: LineKind) -> bool {
+        let limit = if kind.is_reserved { main.lane.size() } else { self.options.capacity as u64 };
+        main.lane.has_room(&self.producer, bytes as u64, limit)
+    }
+
+    /// Returns whether these lines can't even have the lock, or are logged by the sink of the collector.
+    fn must_go_aside(&self, kind: LineKind) -> bool {
+        duty::is_locking() || (kind.is_logged && duty::has_a_sink())
+    }
+
+    /// Takes lines where nobody may wait.
+    fn take_aside(&self, lines: &[u8], count: u64) {
+        self.accepted_aside.fetch_add(count, Ordering::Relaxed);
+        let has_room = !duty::is_echoing() && self.append_aside(lines);
+        if !has_room {
+            self.producer.drop_lines(DroppedFor::Nested, count);
+        }
+        self.producer.wake_if_needed(true);
+    }
+
+    /// Appends lines to the aside lane. Whoever has that may be what this has interrupted: so it isn't waited for.
+    fn append_aside(&self, lines: &[u8]) -> bool {
+        for _ in 0..TRIES {
+            let mut lane = match self.aside.try_lock() {
+                Ok(lane) => lane,
+                Err(TryLockError::Poisoned(lane)) => lane.into_inner(),
+                Err(TryLockError::WouldBlock) => {
+                    thread::yield_now();
+                    continue;
+                }
+            };
+            return lane.append_entry(&self.producer, self.producer.main_end(), lines);
+        }
+        false
+    }
+
+    /// Counts lines for which no room was found.
+    #[cold]
+    fn refuse(&self, mut main: Locked<'_, Main>, cause: Cause, count: u64) {
+        self.producer.drop_lines(
+            match cause {
+                Cause::Full => DroppedFor::Full,
+                Cause::Stalled => DroppedFor::Stalled,
+            },
+            count,
+        );
+        let untold = main.count_untold(count);
+        drop(main);
+        self.producer.wake_if_needed(true);
+        if let Some(lines) = untold {
+            let directory = self.directory.path();
+            let why = format!("the ring of this process in {directory:?} is full, its collector takes too little");
+            self.options.notice.tell(Trouble::Dropped, &Error::dropped(lines, why));
+        }
+    }
+
+    /// Takes lines that are too many or too long for one step.
+    #[cold]
+    fn take_in_pieces(&self, lines: &[u8], kind: LineKind) {
+        let (mut rest, largest) = (lines, self.largest());
+        while !rest.is_empty() {
+            let fitting = lines::fitting(rest, largest as u64);
+            let len = if fitting > 0 { fitting } else { lines::first(rest) };
+            let (piece, behind) = rest.split_at(len);
+            if fitting > 0 {
+                self.take_piece(piece, kind);
+            } else {
+                self.cut.fetch_add(1, Ordering::Relaxed);
+                self.take_piece(&lines::cut(piece, largest), kind);
+            }
+            rest = behind;
+        }
+    }
+
+    /// Returns the counters as they are now: what the collector has taken counts as written.
+    pub(super) fn stats(&self) -> Stats {
+        let Some(here) = self.here_if_any() else { return self.orphans.stats() };
+        let Some(main) = here.lock_to_look() else { return Stats::default() };
+        let accepted = main.accepted + here.accepted_aside.load(Ordering::Relaxed);
+        drop(main);
+        let written = here.producer.taken_lines();
+        let dropped = here.producer.dropped().iter().sum::<u64>();
+        let orphaned = self.orphans.stats();
+        Stats {
+            accepted_lines: accepted + orphaned.accepted_lines,
+            written_lines: written,
+            dropped_lines: dropped + orphaned.dropped_lines,
+            queued_lines: accepted.saturating_sub(written + dropped),
+            cut_lines: here.cut.load(Ordering::Relaxed),
+            ..Stats::default()
+        }
+    }
+
+    fn lock_to_look(&self) -> Option<Locked<'_, Main>> {
+        (!duty::is_locking()).then(|| self.lock())
+    }
+
+    /// Returns what was lost, by what was the cause.
+    pub(super) fn drops(&self) -> Drops {
+        let [queue_full, queue_stalled, nested] =
+            self.here_if_any().map_or([0; 3], |here| here.producer.dropped());
+        Drops { queue_full: queue_full + self.orphans.stats().dropped_lines, queue_stalled, nested, sink_failed: 0 }
+    }
+}
+
+impl Main {
+    /// Returns whether somebody has waited in vain, and the collector has taken nothing since.
+    fn is_stalled(&self) -> bool {
+        self.stalled_at == Some(self.lane.taken())
+    }
+
+    /// Counts lines that were dropped. Returns how many are to be told of: not with each of them.
+    fn count_untold(&mut self, count: u64) -> Option<u64> {
+        self.untold += count;
+        let now = Instant::now();
+        if self.told.is_some_and(|told| now.duration_since(told) < super::ledger::EVERY) {
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
+/// Nobody can log any more: the last clone is gone.
+impl Drop for Connected {
+    fn drop(&mut self) {
+        if self.forks == sys::forks() {
+            let main = self.main.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let aside = self.aside.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+            self.producer.close([&mut main.lane, aside]);
+        }
+    }
+}
+
+impl fmt::Debug for Connected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let directory = self.directory.path();
+        f.debug_struct("SharedQueue")
+            .field("directory", &directory)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

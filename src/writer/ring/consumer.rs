@@ -1,0 +1,270 @@
+//! The collector's end of a ring. It reads the file and maps nothing: a file that somebody cuts short is an error, not the end of
+//! the process. Whatever is in it, it is a file of bounded size with a text.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind},
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustix::io::Errno;
+
+use super::{
+    directory::{self, FileKey},
+    layout::{self, ENTRY, LONGEST_LINE, Passport, Progress, Taken},
+    own, protocol,
+};
+
+/// What can't be used, and why: a text that goes on from "the ring …".
+#[derive(Debug)]
+pub(in crate::writer) enum Flaw {
+    /// The file can't be opened or read, now.
+    Io(io::Error),
+    /// What is in it makes no sense.
+    Nonsense(String),
+}
+
+impl From<io::Error> for Flaw {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::UnexpectedEof => Flaw::Nonsense("was cut short".to_owned()),
+            _ => Flaw::Io(error),
+        }
+    }
+}
+
+/// An open ring.
+#[derive(Debug)]
+pub(in crate::writer) struct Consumer {
+    path: PathBuf,
+    key: FileKey,
+    file: Arc<File>,
+    /// The worker is in this process.
+    is_own: bool,
+    passport: Passport,
+    /// What the worker has said last.
+    progress: Progress,
+    taken: Taken,
+}
+
+impl Consumer {
+    /// Opens a ring, and goes on where it was left.
+    ///
+    /// # Errors
+    ///
+    /// It can't be opened, or isn't one that this crate can read.
+    pub(in crate::writer) fn open(path: &Path) -> Result<Self, Flaw> {
+        let key = FileKey::of(&fs::symlink_metadata(path)?);
+        let own = own::find(key);
+        let is_own = own.is_some();
+        let file = match own {
+            Some(file) => file,
+            None => Arc::new(directory::open_ring(path).map_err(refused)?.1),
+        };
+        let mut bytes = [0; layout::PASSPORT];
+        file.read_exact_at(&mut bytes, 0)?;
+        let passport = Passport::decode(&bytes, file.metadata()?.len()).map_err(Flaw::Nonsense)?;
+        let mut copies = [0; 2 * (layout::TAKEN_AGAIN - layout::TAKEN)];
+        file.read_exact_at(&mut copies, layout::TAKEN as u64)?;
+        let (first, second) = copies.split_at(layout::TAKEN_AGAIN - layout::TAKEN);
+        let (first, second) = (Taken::decode(first), Taken::decode(second));
+        // A collector that was killed between the two has said more in the first.
+        let is_sound = first.main >= second.main && first.aside >= second.aside;
+        let mut ring = Consumer {
+            path: path.to_owned(),
+            key,
+            file,
+            is_own,
+            passport,
+            progress: Progress::default(),
+            taken: if is_sound { first } else { second },
+        };
+        (ring.progress.main, ring.progress.aside) = (ring.taken.main, ring.taken.aside);
+        ring.look()?;
+        ring.write_state(protocol::LINGERS)?; // the worker may have woken a collector that is no more
+        Ok(ring)
+    }
+
+    pub(in crate::writer) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(in crate::writer) fn key(&self) -> FileKey {
+        self.key
+    }
+
+    /// Returns the name of the worker, and its process.
+    pub(in crate::writer) fn worker(&self) -> (&str, u32) {
+        (&self.passport.name, self.passport.pid)
+    }
+
+    pub(in crate::writer) fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    pub(in crate::writer) fn taken(&self) -> Taken {
+        self.taken
+    }
+
+    /// Looks how far the worker has come.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read, or what it says can't be.
+    pub(in crate::writer) fn look(&mut self) -> Result<(), Flaw> {
+        let mut bytes = [0; Progress::LEN];
+        self.file.read_exact_at(&mut bytes, layout::MAIN_END as u64)?;
+        protocol::between_reads();
+        let now = Progress::decode(&bytes);
+        let check = |what: &str, before: u64, taken: u64, end: u64, size: u64| {
+            if end >= before && end - taken <= size {
+                return Ok(());
+            }
+            let flaw = format!("says that its {what} lane ends at {end}: it did at {before}, of which {taken} are taken");
+            Err(Flaw::Nonsense(flaw))
+        };
+        let (before, taken, sizes) = (self.progress, self.taken, &self.passport);
+        check("main", before.main.max(taken.main), taken.main, now.main, sizes.main)?;
+        check("aside", before.aside.max(taken.aside), taken.aside, now.aside, sizes.aside)?;
+        self.progress = now;
+        Ok(())
+    }
+
+    /// Appends whole lines of the main lane to `batch`, from a place up to another one at most: as many as fit, at least one. Returns
+    /// the place behind them.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read, or there are no lines where there should be.
+    pub(in crate::writer) fn read_lines(
+        &self,
+        batch: &mut Vec<u8>,
+        from: u64,
+        to: u64,
+        most: usize,
+    ) -> Result<u64, Flaw> {
+        let mut most = most as u64;
+        loop {
+            let begin = batch.len();
+            let until = to.min(from + most);
+            self.read(batch, 0, self.passport.main, from, until)?;
+            let lines = batch[begin..].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            batch.truncate(begin + lines);
+            if lines > 0 || until == from {
+                return Ok(from + lines as u64);
+            }
+            if until == to || most > LONGEST_LINE as u64 {
+                return Err(Flaw::Nonsense(format!("has no end of a line behind {from}")));
+            }
+            most = most.saturating_mul(4); // a long line
+        }
+    }
+
+    /// Reads the entry of the aside lane at a place, if there is one before `to`: where it belongs, the lines, and the place
+    /// behind it.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_lines`](Self::read_lines).
+    pub(in crate::writer) fn read_entry(&self, from: u64, to: u64) -> Result<Option<(u64, Vec<u8>, u64)>, Flaw> {
+        if from == to {
+            return Ok(None);
+        }
+        let nonsense = || Flaw::Nonsense(format!("has no entry at {from} in its aside lane"));
+        let (lane, size) = (self.passport.main, self.passport.aside);
+        let mut bytes = Vec::new();
+        if to - from < ENTRY as u64 {
+            return Err(nonsense());
+        }
+        self.read(&mut bytes, lane, size, from, from + ENTRY as u64)?;
+        let (belongs_at, len) = (layout::number(&bytes, 0), layout::number(&bytes, 8));
+        if len > to - from - ENTRY as u64 {
+            return Err(nonsense());
+        }
+        let lines = from + ENTRY as u64;
+        bytes.clear();
+        self.read(&mut bytes, lane, size, lines, lines + len)?;
+        if bytes.last() != Some(&b'\n') {
+            return Err(nonsense());
+        }
+        Ok(Some((belongs_at, bytes, lines + len)))
+    }
+
+    /// Appends what is between two places in a lane, which begins `lane` bytes behind the head.
+    fn read(&self, into: &mut Vec<u8>, lane: u64, size: u64, from: u64, to: u64) -> io::Result<()> {
+        let begin = into.len();
+        let len = usize::try_from(to - from).unwrap_or(usize::MAX);
+        into.resize(begin + len, 0);
+        let at = from % size;
+        let (first, second) = into[begin..].split_at_mut(len.min((size - at) as usize));
+        let lane = layout::HEAD as u64 + lane;
+        self.file.read_exact_at(first, lane + at)?;
+        self.file.read_exact_at(second, lane)
+    }
+
+    /// Says how far it was taken: the worker may use the room again.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be written to.
+    pub(in crate::writer) fn take(&mut self, taken: Taken) -> io::Result<()> {
+        let bytes = taken.encode();
+        for place in [layout::TAKEN, layout::TAKEN_AGAIN] {
+            protocol::before_taken();
+            self.file.write_all_at(&bytes, place as u64)?;
+        }
+        self.taken = taken;
+        Ok(())
+    }
+
+    /// Says what the collector does. Look once more afterwards.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be written to.
+    pub(in crate::writer) fn write_state(&mut self, state: u64) -> io::Result<()> {
+        self.file.write_all_at(&state.to_ne_bytes(), layout::COLLECTOR as u64)?;
+        protocol::between_reads();
+        Ok(())
+    }
+
+    /// Returns whether nobody will ever write to the ring again: what [`look`](Self::look) finds afterwards is the last.
+    ///
+    /// # Errors
+    ///
+    /// The kernel can't say.
+    pub(in crate::writer) fn is_abandoned(&self) -> io::Result<bool> {
+        if self.progress.is_closed {
+            return Ok(true);
+        }
+        if self.is_own {
+            return Ok(own::find(self.key).is_none());
+        }
+        directory::lock(&self.file)
+    }
+
+    /// Removes the file.
+    ///
+    /// # Errors
+    ///
+    /// It can't be removed.
+    pub(in crate::writer) fn remove(&self) -> io::Result<()> {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is no ring at all is no passing trouble.
+fn refused(error: io::Error) -> Flaw {
+    if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
+        return Flaw::Nonsense("is a symbolic link".to_owned());
+    }
+    match error.kind() {
+        ErrorKind::InvalidInput => Flaw::Nonsense(format!("can't be used: {error}")),
+        _ => Flaw::Io(error),
+    }
+}

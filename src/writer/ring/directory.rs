@@ -1,0 +1,252 @@
+//! The directory of a queue: the rings in it, the pipe by which the collector is woken, and the lock of the collector.
+//!
+//! | name | what |
+//! |---|---|
+//! | `PID-UNIQUE.ring` | the ring of a worker, which has it locked as long as it lives |
+//! | `PID-UNIQUE.new` | one that is being made |
+//! | `wake` | a FIFO: a byte in it wakes the collector |
+//! | `collector.lock` | locked by the collector as long as it lives |
+
+use std::{
+    ffi::OsStr,
+    fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions},
+    io::{self, ErrorKind},
+    os::unix::fs::{
+        DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    },
+    path::{Path, PathBuf, absolute},
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use rustix::{
+    fs::{FlockOperation, OFlags, fcntl_lock},
+    io::Errno,
+};
+
+use crate::{Error, sys};
+
+const RING: &str = "ring";
+const NEW: &str = "new";
+const WAKE: &str = "wake";
+const LOCK: &str = "collector.lock";
+
+/// What the bits of a directory's mode must not have: others could put rings into it, or take them away.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+/// What the bits of a ring's mode must not have.
+const OPEN_TO_OTHERS: u32 = 0o077;
+
+/// The directory of a queue.
+#[derive(Clone, Debug)]
+pub(in crate::writer) struct Directory {
+    path: PathBuf,
+}
+
+/// What tells a file from all others that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::writer) struct FileKey {
+    device: u64,
+    inode: u64,
+}
+
+impl FileKey {
+    pub(in crate::writer) fn of(meta: &Metadata) -> Self {
+        FileKey { device: meta.dev(), inode: meta.ino() }
+    }
+}
+
+impl Directory {
+    /// Opens the directory, makes it with mode 0700 if it isn't there, and its parents.
+    ///
+    /// # Errors
+    ///
+    /// It can't be made, or is somebody else's, or others may write to it.
+    pub(in crate::writer) fn open(path: &Path) -> Result<Self, Error> {
+        if path.as_os_str().is_empty() {
+            return Err(Error::invalid("the path of the queue's directory is empty"));
+        }
+        let path = absolute(path).map_err(|cause| Error::io("find the directory", path, cause))?;
+        make(&path).map_err(|cause| Error::io("make the directory of the queue", &path, cause))?;
+        let meta =
+            fs::metadata(&path).map_err(|cause| Error::io("open the directory of the queue", &path, cause))?;
+        let mode = meta.mode() & 0o7777;
+        if !meta.is_dir() {
+            return Err(Error::invalid(format!("{path:?} is no directory: give a queue a directory of its own")));
+        }
+        if meta.uid() != own_uid() {
+            return Err(Error::invalid(format!(
+                "the directory {path:?} belongs to user {}, and this process is user {}: all processes of a queue run \
+                 as one user, which owns its directory",
+                meta.uid(),
+                own_uid()
+            )));
+        }
+        if mode & WRITABLE_BY_OTHERS != 0 {
+            return Err(Error::invalid(format!(
+                "others may write to the directory {path:?} (mode {mode:o}): set its mode to 700, or give the queue \
+                 a directory of its own"
+            )));
+        }
+        Ok(Directory { path })
+    }
+
+    pub(in crate::writer) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the pipe that wakes the collector, for both directions: so nobody waits to open it, and nobody gets SIGPIPE.
+    ///
+    /// # Errors
+    ///
+    /// It can't be made or opened, or something else has its name.
+    pub(in crate::writer) fn open_pipe(&self) -> Result<File, Error> {
+        let path = self.path.join(WAKE);
+        match sys::make_fifo(&path, 0o600) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(Error::io("make the pipe", &path, error));
+            }
+            _ => {}
+        }
+        let opened = open_options().open(&path).and_then(|file| Ok((file.metadata()?, file)));
+        let (meta, pipe) = opened.map_err(|cause| Error::io("open the pipe", &path, cause))?;
+        if !meta.file_type().is_fifo() || meta.uid() != own_uid() {
+            return Err(Error::invalid(format!(
+                "{path:?} is no FIFO of this user: a queue needs a directory of its own"
+            )));
+        }
+        Ok(pipe)
+    }
+
+    /// Opens the file of the collector's lock. Not while this process has it: to close it releases the lock (fcntl(2)).
+    ///
+    /// # Errors
+    ///
+    /// It can't be opened.
+    pub(in crate::writer) fn open_lock(&self) -> Result<(PathBuf, File), Error> {
+        let path = self.path.join(LOCK);
+        let file = open_options().create(true).mode(0o600).open(&path);
+        let file = file.map_err(|cause| Error::io("open the collector's lock", &path, cause))?;
+        Ok((path, file))
+    }
+
+    /// Makes a file for a new ring, which has no name that a collector looks for yet.
+    pub(super) fn make_ring(&self) -> io::Result<NewRing> {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let name = format!("{}-{now:x}-{}", process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let [path, under] = [NEW, RING].map(|extension| self.path.join(&name).with_extension(extension));
+        let file = open_options().create_new(true).mode(0o600).open(&path)?;
+        Ok(NewRing { file: Arc::new(file), path, under, has_name: false })
+    }
+
+    /// Returns the paths of the rings, and of those that are being made.
+    ///
+    /// # Errors
+    ///
+    /// The directory can't be listed.
+    pub(in crate::writer) fn list(&self) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+        let (mut rings, mut unfinished) = (Vec::new(), Vec::new());
+        for entry in fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            match path.extension().and_then(OsStr::to_str) {
+                Some(RING) => rings.push(path),
+                Some(NEW) => unfinished.push(path),
+                _ => {}
+            }
+        }
+        rings.sort();
+        Ok((rings, unfinished))
+    }
+}
+
+/// A ring's file that is being made. Without a name in the end it is removed again.
+#[derive(Debug)]
+pub(super) struct NewRing {
+    pub(super) file: Arc<File>,
+    path: PathBuf,
+    under: PathBuf,
+    has_name: bool,
+}
+
+impl NewRing {
+    /// Gives it the name that collectors look for. Returns its path.
+    pub(super) fn name(&mut self) -> io::Result<PathBuf> {
+        fs::rename(&self.path, &self.under)?;
+        self.has_name = true;
+        Ok(self.under.clone())
+    }
+}
+
+impl Drop for NewRing {
+    fn drop(&mut self) {
+        if !self.has_name {
+            let _ = fs::remove_file(&self.path); // a collector does it later
+        }
+    }
+}
+
+/// Removes the file of a ring whose making has been given up: the process that made it is gone.
+pub(in crate::writer) fn remove_unfinished(path: &Path) -> io::Result<()> {
+    let own = format!("{}-", process::id());
+    if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(own.as_bytes())) {
+        return Ok(()); // to close a file of this process would release its lock
+    }
+    let file = open_ring(path)?.1;
+    if lock(&file)? { fs::remove_file(path) } else { Ok(()) }
+}
+
+/// Opens a file that is taken for a ring.
+///
+/// # Errors
+///
+/// It can't be opened, is no regular file, or isn't only this user's.
+pub(super) fn open_ring(path: &Path) -> io::Result<(Metadata, File)> {
+    let file = open_options().open(path)?;
+    let meta = file.metadata()?;
+    let refused = |what: String| Err(io::Error::new(ErrorKind::InvalidInput, what));
+    if !meta.is_file() {
+        return refused("it is no regular file".to_owned());
+    }
+    if meta.uid() != own_uid() || meta.mode() & OPEN_TO_OTHERS != 0 {
+        let (uid, mode) = (meta.uid(), meta.mode() & 0o7777);
+        return refused(format!("it belongs to user {uid} and has mode {mode:o}, not only to this user"));
+    }
+    Ok((meta, file))
+}
+
+/// Locks a file for this process, whichever of its threads, and without its children: the lock of fcntl(2), which goes with the
+/// process, however that ends, or as soon as it closes any file descriptor of the same file. Returns whether that was possible.
+pub(in crate::writer) fn lock(file: &File) -> io::Result<bool> {
+    match fcntl_lock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::ACCESS | Errno::AGAIN) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Not through a link, and without waiting for the other end of a pipe.
+fn open_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits() as i32);
+    options
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o700)), // what the umask has left out
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()), // what it is will be seen
+        Err(error) => Err(error),
+    }
+}
