@@ -122,7 +122,9 @@ impl Consumer {
             if end >= before && end - taken <= size {
                 return Ok(());
             }
-            let flaw = format!("says that its {what} lane ends at {end}: it did at {before}, of which {taken} are taken");
+            let flaw = format!(
+                "says that its {what} lane ends at {end}: it did at {before}, of which {taken} are taken"
+            );
             Err(Flaw::Nonsense(flaw))
         };
         let (before, taken, sizes) = (self.progress, self.taken, &self.passport);
@@ -168,7 +170,11 @@ impl Consumer {
     /// # Errors
     ///
     /// As [`read_lines`](Self::read_lines).
-    pub(in crate::writer) fn read_entry(&self, from: u64, to: u64) -> Result<Option<(u64, Vec<u8>, u64)>, Flaw> {
+    pub(in crate::writer) fn read_entry(
+        &self,
+        from: u64,
+        to: u64,
+    ) -> Result<Option<(u64, Vec<u8>, u64)>, Flaw> {
         if from == to {
             return Ok(None);
         }

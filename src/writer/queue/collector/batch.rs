@@ -9,11 +9,7 @@ use super::{
 use crate::writer::{
     lines,
     queue::{Drops, inner::Inner, ledger},
-    ring::{
-        consumer::Flaw,
-        directory::FileKey,
-        layout::Taken,
-    },
+    ring::{consumer::Flaw, directory::FileKey, layout::Taken},
 };
 
 /// How many bytes of aside lines go with one batch: they fit into the side buffer.
