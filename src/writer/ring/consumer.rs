@@ -83,7 +83,9 @@ impl Consumer {
         };
         (ring.progress.main, ring.progress.aside) = (ring.taken.main, ring.taken.aside);
         ring.look()?;
-        ring.write_state(protocol::LINGERS)?; // the worker may have woken a collector that is no more
+        // The one before may have been killed in the middle of saying it, or after it was woken.
+        ring.take(ring.taken)?;
+        ring.write_state(protocol::LINGERS)?;
         Ok(ring)
     }
 
