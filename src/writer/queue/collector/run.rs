@@ -115,15 +115,15 @@ impl Run {
                 Ok(_) => self.rest(),
                 Err(done) => return done,
             }
-            let every = if self.worked.elapsed() < IS_IDLE_AFTER || self.rings.are_too_many {
-                SCAN_EVERY
-            } else {
-                SCAN_IDLE_EVERY
-            };
-            if self.scanned.elapsed() >= every {
+            if self.scanned.elapsed() >= self.scan_every() {
                 self.scan();
             }
         }
+    }
+
+    fn scan_every(&self) -> Duration {
+        let is_idle = self.worked.elapsed() >= IS_IDLE_AFTER && !self.rings.are_too_many;
+        if is_idle { SCAN_IDLE_EVERY } else { SCAN_EVERY }
     }
 
     fn scan(&mut self) {
@@ -246,13 +246,9 @@ impl Run {
     /// Waits until there is something to do: for a moment, in which lines have company, and if there was nothing, until a worker
     /// wakes it.
     fn rest(&mut self) {
-        let has_worked = self.worked.elapsed() < LINGER;
-        let (state, limit) = if has_worked {
-            (protocol::LINGERS, LINGER)
-        } else if self.worked.elapsed() < IS_IDLE_AFTER || self.rings.are_too_many {
-            (protocol::SLEEPS, SCAN_EVERY)
-        } else {
-            (protocol::SLEEPS, SCAN_IDLE_EVERY)
+        let (state, limit) = match self.worked.elapsed() < LINGER {
+            true => (protocol::LINGERS, LINGER),
+            false => (protocol::SLEEPS, self.scan_every()),
         };
         self.rings.write_state(state, &mut self.troubles);
         if state == protocol::SLEEPS {
