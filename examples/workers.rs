@@ -1,12 +1,14 @@
 //! Prints what one log of many processes holds, beside what each of them knows to have logged: nothing is lost to `kill -9`.
 //!
-//! `cargo run --release --example workers -- [WORKERS]` (default: 4, on Unix). The parent has the [`Collector`], and with it the
-//! one log file. It starts so many workers, which know the directory of the queue and never see the file. Each runs tasks, with
-//! retries and failures, and notes in a small file of its own how many of its log calls have returned. Worker 1 has more
-//! to do than the others: it is killed by SIGKILL in the middle of something. Worker 2 leaves in the middle of a task, by `process::exit`.
+//! `cargo run --release --example workers -- [WORKERS]` (default: 4; on Unix). The parent has the [`Collector`], and with it
+//! the one log file. It starts so many workers, which know the directory of the queue and never see the file. Each runs
+//! tasks, with retries and failures, and notes in a small file of its own how many of its log calls have returned. Worker 1
+//! has more to do than the others: it is killed by SIGKILL in the middle of something. Worker 2 leaves in the middle of a
+//! task, by `process::exit`.
 //!
-//! Then the log is read, the rotated files too, and each worker's lines are compared with those that it must have logged, one
-//! by one. The program exits with status 1 if anything is not as it should be. The log is left in a new temporary folder.
+//! Then the log is read, the rotated files too, and each worker's lines are compared, one by one, with those that it must
+//! have logged. The program exits with status 1 if anything is not as it should be. The files are left in a new temporary
+//! folder.
 #![allow(clippy::print_stderr, reason = "a program tells its errors there")]
 
 /// The queue for many processes is a feature, `multiprocess`. Without it this has cargo build the example again, and run it.
@@ -59,7 +61,7 @@ mod workers {
     use self::log::{Found, Log, fails, retries_of};
 
     /// How many tasks a worker runs. Number 2 leaves after half of them; number 1, which is killed, would run more.
-    const TASKS: u64 = 10_000;
+    const TASKS: u64 = 5_000;
     /// How many mails each attempt of a task sends: a line for each.
     const MAILS: u64 = 4;
     /// How long worker 1 may take until it is killed.
@@ -110,29 +112,20 @@ mod workers {
         let took = began.elapsed();
         let report = collector.shutdown(Duration::from_secs(10));
         let log = Log::read(file.path())?;
-        let is_all_there = print_workers(&log, &workers)?;
+        let rings = fs::read_dir(&queue)?.flatten().filter(is_ring).count() as u64;
         let rows = [
             ("lines", log.lines, report.written),
             ("  of the parent's task", log.of_parent, 3 + u64::from(count)),
-            ("  misplaced or missing", log.of_workers.values().map(|worker| worker.misplaced).sum(), 0),
+            ("  misplaced or missing", log.misplaced(), 0),
             ("  torn, or other", log.others, 0),
             ("dropped", report.dropped, 0),
             ("files", log.files, file.stats().rotations + 1),
-            ("rings left", fs::read_dir(&queue)?.flatten().filter(is_ring).count() as u64, 0),
+            ("rings left", rings, 0),
         ];
-        print(format_args!("\n{:<26}{:>10}{:>10}\n", "", "found", "expected"))?;
-        for (what, found, expected) in rows {
-            print(format_args!("{what:<26}{found:>10}{expected:>10}\n"))?;
-        }
+        compare(&log, &workers, &rows)?;
         let (rate, live) = (log.lines as f64 / took.as_secs_f64(), file.path().display());
         print(format_args!("\n{} lines in {:.2} s, {rate:.0} a second\n", log.lines, took.as_secs_f64()))?;
-        print(format_args!(
-            "\nworth trying:\n  ls -rv '{live}'* | xargs grep -h '\\[w1-77\\]\\|\\[c1\\]'\n"
-        ))?;
-        if let Some((what, ..)) = rows.iter().find(|(_, found, expected)| found != expected) {
-            return Err(format!("the log is wrong about {:?}", what.trim()).into());
-        }
-        if is_all_there { Ok(()) } else { Err("the log is wrong about a worker".into()) }
+        print(format_args!("\nworth trying:\n  ls -rv '{live}'* | xargs grep -h '\\[w1-77\\]\\|\\[c1\\]'\n"))
     }
 
     fn is_ring(entry: &fs::DirEntry) -> bool {
@@ -239,20 +232,28 @@ mod workers {
         }
     }
 
-    /// Prints what became of each worker. Returns whether the log is right about all of them.
-    fn print_workers(log: &Log, workers: &[Worker]) -> Result<bool, Box<dyn Error>> {
+    /// Prints what the log holds beside what is known. An error if they disagree.
+    fn compare(log: &Log, workers: &[Worker], rows: &[(&str, u64, u64)]) -> Result<(), Box<dyn Error>> {
         print(format_args!("worker  its end                tasks  mails noted  in the log\n"))?;
-        let (nothing, mut is_right) = (Found::default(), true);
         for worker in workers {
-            let (number, end, returned) = (worker.number, worker.end(), worker.returned());
-            let found = log.of_workers.get(&number).unwrap_or(&nothing);
+            let (number, end, returned, found) =
+                (worker.number, worker.end(), worker.returned(), log.of_worker(worker.number));
             print(format_args!(
                 "{number:<6}  {end:<18}{:>10}{returned:>13}{:>12}\n",
                 found.tasks, found.sent
             ))?;
-            is_right &= worker.is_all_there(found);
         }
-        Ok(is_right)
+        print(format_args!("\n{:<26}{:>10}{:>10}\n", "", "found", "expected"))?;
+        for (what, found, expected) in rows {
+            print(format_args!("{what:<26}{found:>10}{expected:>10}\n"))?;
+        }
+        if let Some((what, ..)) = rows.iter().find(|(_, found, expected)| found != expected) {
+            return Err(format!("the log is wrong about {:?}", what.trim()).into());
+        }
+        match workers.iter().find(|worker| !worker.is_all_there(log.of_worker(worker.number))) {
+            Some(worker) => Err(format!("the log is wrong about worker {}", worker.number).into()),
+            None => Ok(()),
+        }
     }
 
     fn print(text: std::fmt::Arguments<'_>) -> Result<(), Box<dyn Error>> {

@@ -49,7 +49,8 @@ pub(super) struct Log {
     pub(super) files: u64,
     pub(super) lines: u64,
     pub(super) of_parent: u64,
-    pub(super) of_workers: BTreeMap<u32, Found>,
+    of_workers: BTreeMap<u32, Found>,
+    nothing: Found,
     /// What nobody has logged: torn lines, and those that tell of lost ones.
     pub(super) others: u64,
 }
@@ -62,7 +63,7 @@ pub(super) struct Found {
     /// What its next lines must say, up to the end of the task.
     next: vec::IntoIter<String>,
     /// Lines that say something else.
-    pub(super) misplaced: u64,
+    misplaced: u64,
 }
 
 impl Log {
@@ -76,6 +77,15 @@ impl Log {
             fs::read_to_string(path)?.split_inclusive('\n').for_each(|line| log.add(line));
         }
         Ok(log)
+    }
+
+    pub(super) fn of_worker(&self, number: u32) -> &Found {
+        self.of_workers.get(&number).unwrap_or(&self.nothing)
+    }
+
+    /// How many lines are not those that should be there: behind one that is missing, all of its worker.
+    pub(super) fn misplaced(&self) -> u64 {
+        self.of_workers.values().map(|worker| worker.misplaced).sum()
     }
 
     fn add(&mut self, text: &str) {
