@@ -130,7 +130,7 @@
 //! | renames that the kernel keeps from replacing anything | yes | checked first | checked first |
 //! | INTERRUPTED when `main` returns | yes | yes | yes |
 //! | signals are blocked on the threads of `SharedQueue` and `WatchedFile`; a child of fork(2) has its parent's sink | yes | yes | no |
-//! | `SharedQueue` across processes, `Collector` | yes | written for, not tried | no |
+//! | `SharedQueue` across processes, `Collector` | tested | written for, not tried | no |
 //! | lines in a `SharedQueue` at `process::exit` | written | written | lost without a guard: it doesn't run exit handlers |
 //! | INTERRUPTED at `process::exit` | yes | yes | no: it doesn't run exit handlers |
 
