@@ -160,6 +160,41 @@ fn a_worker_that_is_killed_leaves_every_line_and_a_task_without_end() {
 }
 
 #[test]
+fn child_is_the_parent_and_a_worker() {
+    if !role("child_is_the_parent_and_a_worker") {
+        return;
+    }
+    let path = |name| std::path::PathBuf::from(must(std::env::var(name), "find the paths"));
+    let file = must(InstanceFile::builder(path("LOG")).build(), "open the log");
+    let collector = must(Collector::builder(path("QUEUE")).spawn(file), "start the collector");
+    let guard = init();
+    task_span!("t", 1).run_task(|| info!("x"));
+    leave_open(2);
+    match must(std::env::var("END"), "find out how to end").as_str() {
+        "exit" => process::exit(0),
+        "forget" => std::mem::forget((collector, guard)),
+        _ => {
+            drop(guard); // as `main` does with what it has bound last
+            drop(collector);
+        }
+    }
+}
+
+#[test]
+fn a_parent_that_logs_through_its_own_collector_loses_nothing_at_its_end() {
+    for end in ["return", "exit", "forget"] {
+        let dir = Dir::new();
+        let child = Child::of_test("child_is_the_parent_and_a_worker").env("TASKLOG_WRITER", spec(&dir));
+        let child = child.env("LOG", dir.path("tasks.log")).env("QUEUE", dir.path("q")).env("END", end);
+        child.spawn().wait().assert_success();
+        assert_eq!(lines(&dir), all(), "{end}");
+        // Its ring is there until its process has ended; then it is the next collector's, which finds nothing in it.
+        assert_eq!(collect(&dir).shutdown(LIMIT).written, 0, "{end}");
+        assert_eq!(count(&dir, "ring"), 0, "{end}");
+    }
+}
+
+#[test]
 fn child_is_refused() {
     if !role("child_is_refused") {
         return;

@@ -57,9 +57,9 @@ pub use self::{
 ///
 /// | | |
 /// |---|---|
-/// | in the parent of the workers | the parent starts it before them, waits for them, and drops the guard last. If it logs itself, it connects like a worker: it never deadlocks on its own collector |
+/// | in the parent of the workers | the parent starts it before them, waits for them, and drops the guard last. If it logs itself, it connects like a worker: it never deadlocks on its own collector. (Its own ring stays behind, empty, and is removed at the next start) |
 /// | as a service of its own | a small program with a `Collector` that is started again when it ends. Workers come and go, before it too. Let a new one [wait](Running::Wait) for the old one |
-/// | as a sidecar | the same in a container of its own, with the directory as a shared volume. The same user on both sides, and the same kernel. Namespaces of process ids don't matter: whether a worker lives is told by the lock on its ring |
+/// | as a sidecar | the same in a container of its own, with the directory as a shared volume. The same user on both sides, and the same kernel. Namespaces of process ids don't matter: whether a worker lives is told by the lock on its ring. Give each worker a name, `$TASKLOG_INSTANCE`: it may be process 1, as all others |
 ///
 /// A queue has one collector at a time: a second one is refused ([`Error::is_in_use`](crate::Error::is_in_use)), or waits.
 ///
