@@ -236,12 +236,9 @@ mod workers {
     fn compare(log: &Log, workers: &[Worker], rows: &[(&str, u64, u64)]) -> Result<(), Box<dyn Error>> {
         print(format_args!("worker  its end                tasks  mails noted  in the log\n"))?;
         for worker in workers {
-            let (number, end, returned, found) =
-                (worker.number, worker.end(), worker.returned(), log.of_worker(worker.number));
-            print(format_args!(
-                "{number:<6}  {end:<18}{:>10}{returned:>13}{:>12}\n",
-                found.tasks, found.sent
-            ))?;
+            let (number, end, noted) = (worker.number, worker.end(), worker.returned());
+            let Found { tasks, sent, .. } = log.of_worker(number);
+            print(format_args!("{number:<6}  {end:<18}{tasks:>10}{noted:>13}{sent:>12}\n"))?;
         }
         print(format_args!("\n{:<26}{:>10}{:>10}\n", "", "found", "expected"))?;
         for (what, found, expected) in rows {

@@ -17,7 +17,7 @@ pub(super) fn retries_of(task: u64) -> u32 {
 }
 
 pub(super) fn fails(task: u64) -> bool {
-    task % 10 == 0
+    task.is_multiple_of(10)
 }
 
 /// What the lines of a worker's task say, from RUNNING on, if the worker had sent so many mails before.
@@ -28,18 +28,12 @@ fn course(worker: u32, task: u64, mut sent: u64) -> Vec<String> {
         course.extend((sent + 1..=sent + MAILS).map(|number| format!("Sent number={number}")));
         sent += MAILS;
     }
-    let leaves = worker == 2 && task == TASKS / 2;
-    let is_failed = fails(task);
-    course.push(
-        if leaves {
-            "INTERRUPTED"
-        } else if is_failed {
-            "FAILED"
-        } else {
-            "SUCCESS"
-        }
-        .to_owned(),
-    );
+    let end = match task {
+        _ if worker == 2 && task == TASKS / 2 => "INTERRUPTED",
+        _ if fails(task) => "FAILED",
+        _ => "SUCCESS",
+    };
+    course.push(end.to_owned());
     course
 }
 
