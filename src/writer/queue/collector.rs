@@ -77,8 +77,9 @@ pub use self::{
 ///   They are allocated at once, so that a full disk is an error when the worker connects, and no surprise later.
 /// - The ring of a worker that is gone stays until a collector has written what is in it: while there is none, every start of a worker
 ///   adds one.
-/// - Never truncate a ring, and never remove one, as long as its worker may live: a truncated map kills it (SIGBUS), and what it
-///   logs into a removed one is gone. What isn't a sound ring is left as it is, told of once, and not read.
+/// - Leave the rings alone. When one is removed, or the whole directory, a worker that lives makes another, with what it had in the
+///   old one, as soon as it notices; the lines of a worker that is gone are gone then. A ring that is truncated kills its worker
+///   (SIGBUS). What isn't a sound ring is left as it is, told of once, and not read.
 ///
 /// # Without a collector
 ///
