@@ -168,7 +168,14 @@ impl Inner {
 
     /// The same when there is no room, or others go first.
     #[cold]
-    fn take_crowded(&self, mut core: Locked<'_, Core>, lines: &[u8], kind: LineKind, count: u64, was_cut: bool) {
+    fn take_crowded(
+        &self,
+        mut core: Locked<'_, Core>,
+        lines: &[u8],
+        kind: LineKind,
+        count: u64,
+        was_cut: bool,
+    ) {
         if kind.is_nested {
             core.accepted -= count; // the side buffer counts it
             core.cut -= u64::from(was_cut);
@@ -260,6 +267,12 @@ impl Inner {
     /// Returns how many bytes wait, as far as that can be told without the lock.
     pub(super) fn pending_bytes(&self) -> u64 {
         self.position.load(Ordering::Relaxed).saturating_sub(self.settled.load(Ordering::Relaxed))
+    }
+
+    /// Returns whether all that was taken is written or lost.
+    #[cfg(all(feature = "multiprocess", unix))]
+    pub(super) fn is_all_settled(&self) -> bool {
+        self.lock().is_settled() && self.side.is_clear()
     }
 
     /// Returns the counters as they are now.

@@ -12,6 +12,7 @@ use std::{
 use rustix::io::Errno;
 
 use super::{
+    super::lines,
     directory::{self, FileKey},
     layout::{self, ENTRY, LONGEST_LINE, Passport, Progress, Taken},
     own, protocol,
@@ -83,7 +84,9 @@ impl Consumer {
         };
         (ring.progress.main, ring.progress.aside) = (ring.taken.main, ring.taken.aside);
         ring.look()?;
-        ring.write_state(protocol::LINGERS)?; // the worker may have woken a collector that is no more
+        // The one before may have been killed in the middle of saying it, or after it was woken.
+        ring.take(ring.taken)?;
+        ring.write_state(protocol::LINGERS)?;
         Ok(ring)
     }
 
@@ -119,10 +122,12 @@ impl Consumer {
         protocol::between_reads();
         let now = Progress::decode(&bytes);
         let check = |what: &str, before: u64, taken: u64, end: u64, size: u64| {
-            if end >= before && end - taken <= size {
+            if (before..=layout::FURTHEST).contains(&end) && end - taken <= size {
                 return Ok(());
             }
-            let flaw = format!("says that its {what} lane ends at {end}: it did at {before}, of which {taken} are taken");
+            let flaw = format!(
+                "says that its {what} lane ends at {end}: it did at {before}, of which {taken} are taken"
+            );
             Err(Flaw::Nonsense(flaw))
         };
         let (before, taken, sizes) = (self.progress, self.taken, &self.passport);
@@ -149,8 +154,8 @@ impl Consumer {
         loop {
             let begin = batch.len();
             let until = to.min(from + most);
-            self.read(batch, 0, self.passport.main, from, until)?;
-            let lines = batch[begin..].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            self.read(batch, from, until)?;
+            let lines = lines::whole(&batch[begin..]);
             batch.truncate(begin + lines);
             if lines > 0 || until == from {
                 return Ok(from + lines as u64);
@@ -168,40 +173,41 @@ impl Consumer {
     /// # Errors
     ///
     /// As [`read_lines`](Self::read_lines).
-    pub(in crate::writer) fn read_entry(&self, from: u64, to: u64) -> Result<Option<(u64, Vec<u8>, u64)>, Flaw> {
+    pub(in crate::writer) fn read_entry(
+        &self,
+        from: u64,
+        to: u64,
+    ) -> Result<Option<(u64, Vec<u8>, u64)>, Flaw> {
         if from == to {
             return Ok(None);
         }
         let nonsense = || Flaw::Nonsense(format!("has no entry at {from} in its aside lane"));
-        let (lane, size) = (self.passport.main, self.passport.aside);
+        let lane = (layout::HEAD as u64 + self.passport.main, self.passport.aside);
         let mut bytes = Vec::new();
         if to - from < ENTRY as u64 {
             return Err(nonsense());
         }
-        self.read(&mut bytes, lane, size, from, from + ENTRY as u64)?;
+        layout::read_lane(&self.file, &mut bytes, lane, from, from + ENTRY as u64)?;
         let (belongs_at, len) = (layout::number(&bytes, 0), layout::number(&bytes, 8));
         if len > to - from - ENTRY as u64 {
             return Err(nonsense());
         }
         let lines = from + ENTRY as u64;
         bytes.clear();
-        self.read(&mut bytes, lane, size, lines, lines + len)?;
+        layout::read_lane(&self.file, &mut bytes, lane, lines, lines + len)?;
         if bytes.last() != Some(&b'\n') {
             return Err(nonsense());
         }
         Ok(Some((belongs_at, bytes, lines + len)))
     }
 
-    /// Appends what is between two places in a lane, which begins `lane` bytes behind the head.
-    fn read(&self, into: &mut Vec<u8>, lane: u64, size: u64, from: u64, to: u64) -> io::Result<()> {
-        let begin = into.len();
-        let len = usize::try_from(to - from).unwrap_or(usize::MAX);
-        into.resize(begin + len, 0);
-        let at = from % size;
-        let (first, second) = into[begin..].split_at_mut(len.min((size - at) as usize));
-        let lane = layout::HEAD as u64 + lane;
-        self.file.read_exact_at(first, lane + at)?;
-        self.file.read_exact_at(second, lane)
+    /// Appends what is between two places in the main lane.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read.
+    pub(in crate::writer) fn read(&self, into: &mut Vec<u8>, from: u64, to: u64) -> io::Result<()> {
+        layout::read_lane(&self.file, into, (layout::HEAD as u64, self.passport.main), from, to)
     }
 
     /// Says how far it was taken: the worker may use the room again.

@@ -12,7 +12,8 @@ use std::{
     fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions},
     io::{self, ErrorKind},
     os::unix::fs::{
-        DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+        DirBuilderExt as _, FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
+        PermissionsExt as _,
     },
     path::{Path, PathBuf, absolute},
     process,
@@ -28,12 +29,20 @@ use rustix::{
     io::Errno,
 };
 
+use super::{
+    layout::Passport,
+    own::{self, Registered},
+};
 use crate::{Error, sys};
 
 const RING: &str = "ring";
 const NEW: &str = "new";
 const WAKE: &str = "wake";
 const LOCK: &str = "collector.lock";
+
+/// What is written into the pipe: there are lines; there is a new ring, or one that will have no more lines.
+pub(super) const HAS_LINES: u8 = b'l';
+pub(in crate::writer) const HAS_CHANGED: u8 = b'c';
 
 /// What the bits of a directory's mode must not have: others could put rings into it, or take them away.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
@@ -71,11 +80,13 @@ impl Directory {
         }
         let path = absolute(path).map_err(|cause| Error::io("find the directory", path, cause))?;
         make(&path).map_err(|cause| Error::io("make the directory of the queue", &path, cause))?;
-        let meta =
-            fs::metadata(&path).map_err(|cause| Error::io("open the directory of the queue", &path, cause))?;
+        let meta = fs::metadata(&path)
+            .map_err(|cause| Error::io("open the directory of the queue", &path, cause))?;
         let mode = meta.mode() & 0o7777;
         if !meta.is_dir() {
-            return Err(Error::invalid(format!("{path:?} is no directory: give a queue a directory of its own")));
+            return Err(Error::invalid(format!(
+                "{path:?} is no directory: give a queue a directory of its own"
+            )));
         }
         if meta.uid() != own_uid() {
             return Err(Error::invalid(format!(
@@ -105,7 +116,8 @@ impl Directory {
     /// It can't be made or opened, or something else has its name.
     pub(in crate::writer) fn open_pipe(&self) -> Result<File, Error> {
         let path = self.path.join(WAKE);
-        match sys::make_fifo(&path, 0o600) {
+        // What the umask has left out of the mode is set afterwards.
+        match sys::make_fifo(&path, 0o600).and_then(|()| fs::set_permissions(&path, only_owner())) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 return Err(Error::io("make the pipe", &path, error));
             }
@@ -129,6 +141,7 @@ impl Directory {
     pub(in crate::writer) fn open_lock(&self) -> Result<(PathBuf, File), Error> {
         let path = self.path.join(LOCK);
         let file = open_options().create(true).mode(0o600).open(&path);
+        let file = file.and_then(|file| file.set_permissions(only_owner()).map(|()| file));
         let file = file.map_err(|cause| Error::io("open the collector's lock", &path, cause))?;
         Ok((path, file))
     }
@@ -139,8 +152,11 @@ impl Directory {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let name = format!("{}-{now:x}-{}", process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let [path, under] = [NEW, RING].map(|extension| self.path.join(&name).with_extension(extension));
-        let file = open_options().create_new(true).mode(0o600).open(&path)?;
-        Ok(NewRing { file: Arc::new(file), path, under, has_name: false })
+        let make = || open_options().create_new(true).mode(0o600).open(&path);
+        let (file, own) = own::make(make)?;
+        let new = NewRing { file, own: Some(own), path, under, has_name: false };
+        new.file.set_permissions(only_owner())?;
+        Ok(new)
     }
 
     /// Returns the paths of the rings, and of those that are being made.
@@ -167,17 +183,18 @@ impl Directory {
 #[derive(Debug)]
 pub(super) struct NewRing {
     pub(super) file: Arc<File>,
+    own: Option<Registered>,
     path: PathBuf,
     under: PathBuf,
     has_name: bool,
 }
 
 impl NewRing {
-    /// Gives it the name that collectors look for. Returns its path.
-    pub(super) fn name(&mut self) -> io::Result<PathBuf> {
+    /// Gives it the name that collectors look for. Returns its path, and what says that it is this process's.
+    pub(super) fn name(mut self) -> io::Result<(PathBuf, Option<Registered>)> {
         fs::rename(&self.path, &self.under)?;
         self.has_name = true;
-        Ok(self.under.clone())
+        Ok((self.under.clone(), self.own.take()))
     }
 }
 
@@ -191,12 +208,21 @@ impl Drop for NewRing {
 
 /// Removes the file of a ring whose making has been given up: the process that made it is gone.
 pub(in crate::writer) fn remove_unfinished(path: &Path) -> io::Result<()> {
-    let own = format!("{}-", process::id());
-    if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(own.as_bytes())) {
+    let has_name = path.file_stem().and_then(OsStr::to_str).is_some_and(is_name_of_ring);
+    if !has_name || own::find(FileKey::of(&fs::symlink_metadata(path)?)).is_some() {
         return Ok(()); // to close a file of this process would release its lock
     }
     let file = open_ring(path)?.1;
-    if lock(&file)? { fs::remove_file(path) } else { Ok(()) }
+    let mut beginning = [0; 8];
+    let read = file.read_at(&mut beginning, 0)?;
+    if Passport::may_become_one(&beginning[..read]) && lock(&file)? { fs::remove_file(path) } else { Ok(()) }
+}
+
+/// Returns whether a name looks like that of a ring: `PID-HEX-NUMBER`.
+fn is_name_of_ring(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('-').collect();
+    let &[pid, time, number] = parts.as_slice() else { return false };
+    pid.parse::<u32>().is_ok() && u128::from_str_radix(time, 16).is_ok() && number.parse::<u64>().is_ok()
 }
 
 /// Opens a file that is taken for a ring.
@@ -228,6 +254,10 @@ pub(in crate::writer) fn lock(file: &File) -> io::Result<bool> {
     }
 }
 
+fn only_owner() -> Permissions {
+    Permissions::from_mode(0o600)
+}
+
 fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
@@ -246,7 +276,7 @@ fn make(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o700)), // what the umask has left out
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()), // what it is will be seen
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),   // what it is will be seen
         Err(error) => Err(error),
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, ErrorKind, Write as _},
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, MetadataExt as _},
     path::PathBuf,
     process,
     sync::{Arc, atomic::Ordering},
@@ -15,18 +15,15 @@ use rustix::{
 };
 
 use super::{
-    directory::{self, Directory, FileKey},
-    layout::{self, Passport, Taken},
-    own::{self, Registered},
+    directory::{self, Directory},
+    layout::{self, ASIDE, Passport, Taken},
+    own::Registered,
     protocol,
 };
 use crate::{
     Error,
     sys::map::{self, Numbers, Range},
 };
-
-/// The room beside the main lane for lines that are logged where nobody may wait.
-pub(in crate::writer) const ASIDE: u64 = 64 * 1024;
 
 /// How often the making of a ring is begun anew, if a collector has taken its file for one that was given up.
 const TRIES: u32 = 10;
@@ -37,8 +34,10 @@ pub(in crate::writer) struct Producer {
     numbers: Numbers,
     file: Arc<File>,
     path: PathBuf,
+    /// The size of the main lane.
+    main: u64,
     pipe: File,
-    _own: Registered,
+    _own: Option<Registered>,
 }
 
 /// A cause for which lines are dropped: the place where they are counted.
@@ -103,15 +102,15 @@ pub(in crate::writer) fn make(
         Lane::new(main, passport.main, Places::new(layout::MAIN_END, layout::OF_MAIN)),
         Lane::new(aside, passport.aside, Places::new(layout::ASIDE_END, layout::OF_ASIDE)),
     ];
-    let producer = Producer { numbers, file, path, pipe, _own: own };
-    let _ = (&producer.pipe).write(&[protocol::HAS_CHANGED]);
+    let producer = Producer { numbers, file, path, main: passport.main, pipe, _own: own };
+    let _ = (&producer.pipe).write(&[directory::HAS_CHANGED]);
     Ok((producer, lanes))
 }
 
-type Made = (PathBuf, Arc<File>, Numbers, [Range; 2], Registered);
+type Made = (PathBuf, Arc<File>, Numbers, [Range; 2], Option<Registered>);
 
 fn make_file(directory: &Directory, passport: &Passport) -> io::Result<Made> {
-    let mut new = directory.make_ring()?;
+    let new = directory.make_ring()?;
     if !directory::lock(&new.file)? {
         return Err(ErrorKind::NotFound.into()); // a collector is about to remove it
     }
@@ -120,8 +119,7 @@ fn make_file(directory: &Directory, passport: &Passport) -> io::Result<Made> {
     let file = Arc::clone(&new.file); // never a second file descriptor: to close it would release the lock
     let sizes = [passport.main, passport.aside].map(|size| usize::try_from(size).unwrap_or(usize::MAX));
     let (numbers, ranges) = map::map_file(&file, layout::HEAD, sizes)?;
-    let own = own::register(FileKey::of(&file.metadata()?), &file);
-    let path = new.name()?;
+    let (path, own) = new.name()?;
     Ok((path, file, numbers, ranges, own))
 }
 
@@ -144,6 +142,11 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
 }
 
 impl Producer {
+    #[cfg(test)]
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Returns where the main lane ends: also in a signal handler.
     pub(in crate::writer) fn main_end(&self) -> u64 {
         self.numbers.at(layout::MAIN_END).load(Ordering::Relaxed)
@@ -165,18 +168,34 @@ impl Producer {
         self.numbers.at(layout::TAKEN + layout::LINES).load(Ordering::Relaxed)
     }
 
-    /// Wakes the collector, if it sleeps; if it lingers, only for something pressing.
+    /// Wakes the collector, if it sleeps; if it lingers, only for something pressing. Returns whether that was so.
     #[inline]
-    pub(in crate::writer) fn wake_if_needed(&self, is_pressing: bool) {
-        if protocol::wakes(self.numbers.at(layout::COLLECTOR), is_pressing) {
+    pub(in crate::writer) fn wake_if_needed(&self, is_pressing: bool) -> bool {
+        let wakes = protocol::wakes(self.numbers.at(layout::COLLECTOR), is_pressing);
+        if wakes {
             self.wake();
         }
+        wakes
+    }
+
+    /// Returns whether somebody has removed the file: no collector finds it any more.
+    pub(in crate::writer) fn is_removed(&self) -> bool {
+        self.file.metadata().is_ok_and(|meta| meta.nlink() == 0)
+    }
+
+    /// Appends what is between two places in the main lane, which are not further apart than its size.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read.
+    pub(in crate::writer) fn read(&self, into: &mut Vec<u8>, from: u64, to: u64) -> io::Result<()> {
+        layout::read_lane(&self.file, into, (layout::HEAD as u64, self.main), from, to)
     }
 
     /// A full pipe wakes it too.
     #[cold]
     fn wake(&self) {
-        let _ = (&self.pipe).write(&[protocol::HAS_LINES]);
+        let _ = (&self.pipe).write(&[directory::HAS_LINES]);
     }
 
     /// Nobody writes to the ring any more. If nothing is in it, it goes at once; else the collector removes it.
@@ -186,7 +205,7 @@ impl Producer {
         if is_empty && self.dropped() == self.told() {
             let _ = fs::remove_file(&self.path); // unless the collector has just done it
         } else {
-            let _ = (&self.pipe).write(&[protocol::HAS_CHANGED]);
+            let _ = (&self.pipe).write(&[directory::HAS_CHANGED]);
         }
     }
 
@@ -227,7 +246,18 @@ impl Lane {
     /// Returns whether there is room for so many bytes more within a limit.
     #[inline]
     pub(in crate::writer) fn has_room(&mut self, of: &Producer, bytes: u64, limit: u64) -> bool {
+        let limit = limit.min(self.size);
         self.used() + bytes <= limit || self.end - self.look(of) + bytes <= limit
+    }
+
+    /// Returns where the lane ends.
+    pub(in crate::writer) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// There is no room in it any more.
+    pub(in crate::writer) fn shut(&mut self) {
+        self.size = 0;
     }
 
     /// Returns the size of the lane.

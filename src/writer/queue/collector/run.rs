@@ -8,6 +8,8 @@ use std::{
 
 use super::{
     batch::Batch,
+    home::Home,
+    part::Part,
     registry::Lock,
     rings::{Rings, Troubles},
     shared::{Shared, Woken},
@@ -32,6 +34,7 @@ const IS_IDLE_AFTER: Duration = Duration::from_secs(1);
 /// A collector at work.
 struct Run {
     shared: Arc<Shared>,
+    home: Home,
     rings: Rings,
     /// Which ring comes first in the next batch.
     first: usize,
@@ -65,10 +68,12 @@ enum Passed {
 pub(super) fn run(shared: Arc<Shared>, lock: Lock) {
     // What is logged on this thread goes aside, whatever it is doing.
     let _duty = duty::write(shared.queue.id(), false);
+    let over = Over(Arc::clone(&shared)); // dropped last
     let now = Instant::now();
     let mut run = Run {
         rings: Rings::new(shared.directory.clone()),
-        shared: Arc::clone(&shared),
+        home: Home::new(shared.directory.clone(), lock),
+        shared,
         first: 0,
         scanned: now,
         worked: now,
@@ -76,11 +81,18 @@ pub(super) fn run(shared: Arc<Shared>, lock: Lock) {
     };
     run.scan();
     if run.work() == Done::Forked {
-        return mem::forget((run, lock));
+        return mem::forget((run, over));
     }
     drop(run);
-    drop(lock);
-    shared.has_done(|orders| orders.is_over = true);
+}
+
+/// The thread is over, whatever the reason.
+struct Over(Arc<Shared>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.has_done(|orders| orders.is_over = true);
+    }
 }
 
 impl Run {
@@ -103,19 +115,21 @@ impl Run {
                 Ok(_) => self.rest(),
                 Err(done) => return done,
             }
-            let every = if self.worked.elapsed() < IS_IDLE_AFTER || self.rings.are_too_many {
-                SCAN_EVERY
-            } else {
-                SCAN_IDLE_EVERY
-            };
-            if self.scanned.elapsed() >= every {
+            if self.scanned.elapsed() >= self.scan_every() {
                 self.scan();
             }
         }
     }
 
+    fn scan_every(&self) -> Duration {
+        let is_idle = self.worked.elapsed() >= IS_IDLE_AFTER && !self.rings.are_too_many;
+        if is_idle { SCAN_IDLE_EVERY } else { SCAN_EVERY }
+    }
+
     fn scan(&mut self) {
-        self.rings.scan(&mut self.troubles);
+        if self.home.is_there(&mut self.troubles) {
+            self.rings.scan(&mut self.troubles);
+        }
         self.scanned = Instant::now();
         self.tell();
     }
@@ -123,8 +137,7 @@ impl Run {
     /// Writes what is there to be written in one go.
     fn pass(&mut self, is_last: bool) -> Result<Passed, Done> {
         let shared = Arc::clone(&self.shared);
-        let batch =
-            Batch::gather(&mut self.rings, self.first, &shared.queue, is_last, &mut self.troubles);
+        let batch = Batch::gather(&mut self.rings, self.first, &shared.queue, is_last, &mut self.troubles);
         self.first = self.first.wrapping_add(1);
         let passed = match &batch {
             batch if batch.has_more => Passed::Full,
@@ -165,18 +178,30 @@ impl Run {
 
     /// Has the sink take a batch.
     fn write(&mut self, batch: Batch) -> Done {
-        let queue = &*self.shared.queue;
-        let Batch { bytes, lines, announcements, parts, .. } = batch;
+        let shared = Arc::clone(&self.shared);
+        let queue = &*shared.queue;
+        let Batch { bytes, lines, announcements, mut parts, .. } = batch;
         let mut core = queue.lock();
         let (begin, lost) = (core.position, core.drops.total());
         core.take_batch(bytes, lines + announcements, &queue.batches);
         drop(core);
-        let done = self.write_out();
-        if done == Done::Forked {
-            return done;
-        }
+        let done = loop {
+            let (turn, done) = self.turn();
+            if done == Some(Done::Forked) {
+                return Done::Forked;
+            }
+            // Also in the middle of it: whoever comes after a sink that hangs, or after a process that is killed, writes only
+            // what this one hasn't. What the sink has taken as a whole, only when it was flushed.
+            if done.is_some() || !queue.is_all_settled() {
+                self.note(&mut parts, begin);
+            }
+            match (turn, done) {
+                (_, Some(done)) => break done,
+                (Turn::Wait(at), _) if self.shared.pause_until(at) => break Done::GivenUp,
+                _ => {}
+            }
+        };
         let mut core = queue.lock();
-        let settled = usize::try_from(core.settled - begin).unwrap_or(usize::MAX);
         if done == Done::Written && core.drops.total() == lost {
             // Its own lines are no lines of anybody's.
             core.accepted -= announcements;
@@ -184,59 +209,57 @@ impl Run {
             core.announcements += announcements;
         }
         drop(core);
-        // The others stay where they are, for the next collector.
-        for part in parts.into_iter().take_while(|part| done == Done::Written || part.end <= settled) {
-            self.rings.take(part.key, part.taken, &mut self.troubles);
-        }
         done
     }
 
-    /// Has the sink take what it was handed over, and flushes it.
-    fn write_out(&self) -> Done {
+    /// Has the sink do one thing. Says if that was all.
+    fn turn(&self) -> (Turn, Option<Done>) {
         let queue = &*self.shared.queue;
-        loop {
-            let mut outlet = queue.slot.take();
-            let mut troubles = outlet::Troubles::default();
-            let turn = outlet.turn(queue, Pace::All, &mut troubles);
-            if turn == Turn::Forked {
-                mem::forget(outlet);
-                return Done::Forked;
-            }
-            queue.slot.put_back(outlet);
-            queue.tell(troubles);
-            if self.shared.is_parents() {
-                return Done::Forked; // by the error hook
-            }
-            match turn {
-                Turn::Idle => return Done::Written,
-                Turn::More | Turn::Forked if self.shared.orders().is_given_up => return Done::GivenUp,
-                Turn::More | Turn::Forked => {}
-                Turn::Wait(at) if self.shared.pause_until(at) => return Done::GivenUp,
-                Turn::Wait(_) => {}
-            }
+        let mut outlet = queue.slot.take();
+        let mut troubles = outlet::Troubles::default();
+        let turn = outlet.turn(queue, Pace::All, &mut troubles);
+        if turn == Turn::Forked {
+            mem::forget(outlet);
+            return (turn, Some(Done::Forked));
+        }
+        queue.slot.put_back(outlet);
+        queue.tell(troubles);
+        let done = match turn {
+            _ if self.shared.is_parents() => Some(Done::Forked), // by the error hook
+            Turn::Idle => Some(Done::Written),
+            _ if self.shared.orders().is_given_up => Some(Done::GivenUp),
+            _ => None,
+        };
+        (turn, done)
+    }
+
+    /// Says in the rings how far they are taken: as far as the sink has taken the batch.
+    fn note(&mut self, parts: &mut [Part], begin: u64) {
+        let queue = &self.shared.queue;
+        let settled = usize::try_from(queue.lock().settled - begin).unwrap_or(usize::MAX);
+        let entries = queue.side.gone();
+        for part in parts {
+            self.rings.take(part.key, |ring| part.taken(settled, entries, ring), &mut self.troubles);
         }
     }
 
     /// Waits until there is something to do: for a moment, in which lines have company, and if there was nothing, until a worker
     /// wakes it.
     fn rest(&mut self) {
-        let has_worked = self.worked.elapsed() < LINGER;
-        let (state, limit) = if has_worked {
-            (protocol::LINGERS, LINGER)
-        } else if self.worked.elapsed() < IS_IDLE_AFTER || self.rings.are_too_many {
-            (protocol::SLEEPS, SCAN_EVERY)
-        } else {
-            (protocol::SLEEPS, SCAN_IDLE_EVERY)
+        let (state, limit) = match self.worked.elapsed() < LINGER {
+            true => (protocol::LINGERS, LINGER),
+            false => (protocol::SLEEPS, self.scan_every()),
         };
         self.rings.write_state(state, &mut self.troubles);
         if state == protocol::SLEEPS {
+            let before = self.rings.marks();
             self.rings.look(&mut self.troubles);
-            if self.rings.open.iter().any(|ring| ring.has_lines()) {
+            if self.rings.marks() != before {
                 return;
             }
         }
         self.tell();
-        if self.shared.sleep(limit) == Woken::ByChange {
+        if self.shared.sleep(limit, self.home.pipe()) == Woken::Change {
             self.scan();
         }
     }
