@@ -55,7 +55,8 @@ fn more_idle_workers_than_the_collector_can_have_files_open() {
     let collector = place.collector_of("tasks.log", |child| child.env("NOFILE", "24"));
     let mut workers: Vec<Child> =
         (0..40).map(|slot| Work { end: "hang", ..Work::of(slot, 5) }.spawn(&place)).collect();
-    let have_ended = |worker: &mut Child| drop(worker.wait_for_stdout_line(|line| line.starts_with("account")));
+    let have_ended =
+        |worker: &mut Child| drop(worker.wait_for_stdout_line(|line| line.starts_with("account")));
     workers.iter_mut().for_each(have_ended);
     wait_until("all lines are written", LATEST, || place.dir.lines("tasks.log").len() == 200);
     workers.iter_mut().for_each(Child::kill);

@@ -31,7 +31,8 @@ fn connect(place: &Place) -> SharedQueue {
 }
 
 fn collect(place: &Place) -> CollectorGuard {
-    let file = File::options().append(true).create(true).open(place.log()).expect("the folder is the test's own");
+    let file =
+        File::options().append(true).create(true).open(place.log()).expect("the folder is the test's own");
     Collector::builder(place.queue()).spawn(file).expect("no other collector runs")
 }
 
@@ -42,7 +43,13 @@ fn a_line_larger_than_the_ring_is_cut_with_a_mark_and_counted() {
         let guard = collect(&place);
         let mut queue = connect(&place);
         // With LF: as long as the ring, a byte longer, much longer, and of characters with two bytes.
-        let texts = ["a".repeat(SMALL - 1), "b".repeat(SMALL), "c".repeat(100_000), "é".repeat(5_000), "after".into()];
+        let texts = [
+            "a".repeat(SMALL - 1),
+            "b".repeat(SMALL),
+            "c".repeat(100_000),
+            "é".repeat(5_000),
+            "after".into(),
+        ];
         for text in &texts {
             queue.write_all(format!("{text}\n").as_bytes()).expect("writing never fails");
         }
@@ -58,7 +65,7 @@ fn a_line_larger_than_the_ring_is_cut_with_a_mark_and_counted() {
             assert!(text.starts_with(kept) && kept.len() + cut == text.len(), "{cut} of {}", text.len());
             assert!((SMALL - 8..SMALL).contains(&line.len()), "as much as fits: {}", line.len());
         }
-        drop(guard.shutdown(LATEST));
+        assert_eq!(guard.shutdown(LATEST).pending, 0);
     });
 }
 
@@ -72,9 +79,13 @@ fn a_write_of_many_lines_larger_than_the_ring_is_split_between_them() {
         queue.write_all(text.as_bytes()).expect("writing never fails");
         guard.flush(LATEST).expect("the collector writes");
         let stats = queue.stats();
-        assert_eq!((stats.accepted_lines, stats.written_lines, stats.cut_lines), (2_000, 2_000, 0), "{stats:?}");
+        assert_eq!(
+            (stats.accepted_lines, stats.written_lines, stats.cut_lines),
+            (2_000, 2_000, 0),
+            "{stats:?}"
+        );
         place.verify(&Expect::new().worker(0, 2_000).bare_lines()).assert_clean();
-        drop(guard.shutdown(LATEST));
+        assert_eq!(guard.shutdown(LATEST).pending, 0);
     });
 }
 
@@ -99,7 +110,11 @@ fn lifecycle_lines_have_room_where_others_have_none() {
         assert_eq!((count(" -- RUNNING"), count(" -- SUCCESS")), (50, 50), "{dropped:?}");
         assert_eq!(count(" in a task"), 0, "they had no room: {dropped:?}");
         assert_eq!(stats.dropped_lines, dropped.queue_full, "nothing else was dropped");
-        assert_eq!(lines.len() as u64, stats.accepted_lines - stats.dropped_lines + 1, "and the announcement");
-        drop(guard.shutdown(LATEST));
+        assert_eq!(
+            lines.len() as u64,
+            stats.accepted_lines - stats.dropped_lines + 1,
+            "and the announcement"
+        );
+        assert_eq!(guard.shutdown(LATEST).pending, 0);
     });
 }
