@@ -3,10 +3,16 @@
 
 #[path = "workers/chaos.rs"]
 mod chaos;
+#[path = "workers/collectors.rs"]
+mod collectors;
 #[path = "workers/full.rs"]
 mod full;
+#[path = "workers/idle.rs"]
+mod idle;
 #[path = "workers/many.rs"]
 mod many;
+#[path = "workers/own.rs"]
+mod own;
 #[path = "workers/sizes.rs"]
 mod sizes;
 mod support;
