@@ -1,8 +1,18 @@
 //! Many workers: at once, one after the other, and more than the collector can have files open.
 
+use tracing_tasklog::writer::SharedQueue;
+
 use crate::{
-    support::{child::Child, ledger::Ledger, verify::Expect, wait_until},
-    workers_kit::{LATEST, Place, Work},
+    support::{
+        child::{Child, role, say},
+        ledger::Ledger,
+        verify::{Expect, Kind},
+        wait_until,
+    },
+    workers_kit::{
+        LATEST, Place, Random, Work,
+        children::{number, place, write_line},
+    },
 };
 
 /// Ends the collector, and panics unless the log has every line that the ledger has.
@@ -97,4 +107,44 @@ fn short_lived_workers_leave_their_lines_and_nothing_else() {
 #[ignore = "deep: ten thousand processes"]
 fn deep_ten_thousand_short_lived_workers_leave_their_lines_and_nothing_else() {
     run_short_lives(10_000);
+}
+
+/// Makes a ring for each line, until it is killed.
+#[test]
+fn child_connects_for_each_line() {
+    if !role("many::child_connects_for_each_line") {
+        return;
+    }
+    let (ledger, slot) = (Ledger::open(place("ledger")), number("SLOT"));
+    say("ready");
+    for n in 1.. {
+        let builder = SharedQueue::builder().capacity_bytes(4096);
+        write_line(&builder.connect(place("q")).expect("a ring can be made"), &ledger, slot, n);
+    }
+}
+
+#[test]
+fn workers_that_are_killed_while_they_make_or_close_a_ring_leave_no_file() {
+    let (place, mut random) = (Place::new(), Random::new(7));
+    let ledger = place.ledger(40);
+    let collector = place.collector();
+    for slots in (0..40).collect::<Vec<u32>>().chunks(4) {
+        let spawn = |slot: &u32| {
+            place.child("many::child_connects_for_each_line").env("SLOT", slot.to_string()).spawn()
+        };
+        let mut workers: Vec<Child> = slots.iter().map(spawn).collect();
+        let enough = 1 + random.below(40);
+        let have_enough = || slots.iter().all(|slot| ledger.read()[*slot as usize].1 >= enough);
+        wait_until("they make rings", LATEST, have_enough);
+        workers.iter_mut().for_each(Child::kill);
+        workers.into_iter().for_each(|worker| drop(worker.wait()));
+    }
+    place.wait_for_no_rings();
+    let report = place.end(collector);
+    let verdict = place.verify(&Expect::from_ledger(&ledger).bare_lines());
+    // Each ring has an order of its own.
+    let faults: Vec<_> = verdict.faults.iter().filter(|fault| fault.kind != Kind::Order).collect();
+    assert!(faults.is_empty(), "{faults:?}");
+    assert_eq!((report.written, verdict.duplicates, verdict.missing), (verdict.found, 0, 0), "{report:?}");
+    assert!(!report.output.stdout.contains("told "), "{}", report.output);
 }
