@@ -243,7 +243,7 @@ mod tests {
         assert!(with(12, 2).contains("version 2"));
         assert!(with(18, 1).contains("bytes long, and should be"), "{}", with(18, 1));
         assert!(with(23, 1).contains("says that its lanes have"));
-        assert!(with(24, 0x01).contains("bytes") || with(25, 0x40).contains("says that"), "beyond the lane");
+        assert!(with(25, 0x40).contains("says that its lanes have"), "beyond the lane");
         let mut swapped = passport().encode();
         swapped[8..12].reverse();
         assert!(Passport::decode(&swapped, len).expect_err("refused").contains("byte order"));

@@ -144,6 +144,11 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
 }
 
 impl Producer {
+    #[cfg(test)]
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Returns where the main lane ends: also in a signal handler.
     pub(in crate::writer) fn main_end(&self) -> u64 {
         self.numbers.at(layout::MAIN_END).load(Ordering::Relaxed)
