@@ -115,7 +115,7 @@ fn the_aside_lane_takes_what_has_room_and_no_more() {
     let mut ring = ring(4096);
     let line = format!("{}\n", "x".repeat(1000));
     let lines = (0..100).take_while(|_| ring.log_aside(&line)).count() as u64;
-    assert_eq!(lines, producer::ASIDE / (layout::ENTRY as u64 + 1001));
+    assert_eq!(lines, layout::ASIDE / (layout::ENTRY as u64 + 1001));
     assert!(ring.log_aside("short\n"), "what fits still goes in");
 }
 
@@ -254,7 +254,7 @@ fn a_ring_has_all_its_blocks() {
 
     let ring = ring(1024 * 1024);
     let meta = ring.producer.file().metadata().expect("known");
-    assert_eq!(meta.len(), layout::HEAD as u64 + 1024 * 1024 + producer::ASIDE);
+    assert_eq!(meta.len(), layout::HEAD as u64 + 1024 * 1024 + layout::ASIDE);
     assert!(meta.blocks() * 512 >= meta.len(), "{} blocks", meta.blocks());
     assert_eq!(meta.permissions().mode() & 0o777, 0o600);
     let mut bytes = [0; layout::PASSPORT];
