@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     support::{child::Child, holds_within, ledger::Ledger, verify::Expect, wait_until},
-    workers_kit::{LATEST, Place, Random, Work, resume, stop},
+    workers_kit::{LATEST, Place, Random, SMALL, Work, resume, stop},
 };
 
 /// Threads of a worker.
@@ -137,4 +137,39 @@ fn lines_of_workers_that_are_killed_and_stopped_at_random_moments_are_there_once
 #[ignore = "deep: 50 times 8 workers with 100,000 lines each"]
 fn deep_lines_of_workers_that_are_killed_and_stopped_at_random_moments() {
     (101..=150).for_each(|seed| run(seed, 100_000 / u64::from(THREADS), 15 * LATEST));
+}
+
+/// The workers wait again and again, all of their threads, with the smallest of rings.
+#[test]
+fn rings_that_are_full_while_the_collector_stops_and_goes_on_lose_nothing_and_keep_the_order() {
+    let (place, mut random) = (Place::new(), Random::new(11));
+    let ledger = place.ledger(4 * THREADS);
+    let mut collector = place.collector();
+    let work =
+        |at| Work { threads: THREADS, capacity: SMALL, begin: "begin", ..Work::of(at * THREADS, 1_000) };
+    let mut workers: Vec<Child> = (0..4).map(|at| work(at).spawn(&place)).collect();
+    workers.iter_mut().for_each(|worker| drop(worker.wait_for_stdout_line(|line| line == "ready")));
+    place.give("begin");
+    let begun = || ledger.read().iter().map(|slot| slot.0).sum::<u64>();
+    let mut stops = 0;
+    while workers.iter_mut().any(Child::is_running) {
+        assert!(stop(&mut collector));
+        // All threads wait, or have ended.
+        wait_until("nothing moves", LATEST, || {
+            let before = begun();
+            !holds_within(Duration::from_millis(30), || begun() > before)
+        });
+        stops += 1;
+        resume(&collector);
+        let (before, more) = (begun(), 1 + random.below(2_000));
+        wait_until("it goes on", LATEST, || {
+            begun() >= before + more || !workers.iter_mut().any(Child::is_running)
+        });
+    }
+    assert!(stops > 3, "it was stopped {stops} times");
+    workers.into_iter().for_each(|worker| drop(worker.wait().assert_success()));
+    place.wait_for_no_rings();
+    assert_eq!(place.end(collector).written, 4 * 1_000 * u64::from(THREADS));
+    let all = (0..4 * THREADS).fold(Expect::new().bare_lines(), |expect, slot| expect.worker(slot, 1_000));
+    assert_eq!(place.verify(&all).assert_clean().announced_dropped, 0);
 }

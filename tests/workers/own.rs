@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    thread,
+    io, process, thread,
     time::Duration,
 };
 
@@ -104,6 +104,8 @@ fn child_is_worker_and_collector() {
     write_line(&closed_at_once, &ledger, 1, 1);
     first.flush(LATEST).expect("the collector writes");
     drop(closed_at_once);
+    let error = Collector::builder(place("q")).spawn(io::sink()).expect_err("one is enough");
+    assert!(error.is_in_use() && error.to_string().contains(&process::id().to_string()), "{error}");
     say("collects");
     wait_for_sign("go-on");
     (11..=20).for_each(|n| write_line(&queue, &ledger, 0, n));
@@ -139,6 +141,9 @@ fn the_ring_of_a_collectors_own_process_keeps_its_lock() {
         ring
     };
     let first = is_locked_after("collects");
+    // What was refused in the process itself has released nothing.
+    let error = Collector::builder(place.queue()).spawn(io::sink()).expect_err("one is enough");
+    assert!(error.is_in_use(), "{error}");
     place.give("go-on");
     assert_eq!(is_locked_after("has ended the first"), first);
     // Another process collects meanwhile, and must take it for what it is.
