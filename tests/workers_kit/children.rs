@@ -60,7 +60,12 @@ pub fn account(queue: &SharedQueue) -> String {
     )
 }
 
-/// Writes `n`th line of a slot. Their lengths differ.
+/// Waits until there is nothing in the ring: what is in the log is taken a moment later.
+fn wait_until_taken(queue: &SharedQueue) {
+    wait_until("all is taken", LATEST, || queue.stats().queued_lines == 0);
+}
+
+/// Writes the `n`th line of a slot. Their lengths differ.
 pub fn write_line(queue: &SharedQueue, ledger: &Ledger, slot: u32, n: u64) {
     let line = numbered(slot, n, (n % 61) as usize) + "\n";
     let mut queue = queue.clone();
@@ -149,8 +154,7 @@ fn child_works_in_phases() {
     for (phase, lines) in variable("PHASES").split(' ').enumerate() {
         wait_for_sign(&format!("go{phase}"));
         if phase == 2 {
-            // What is in the log is taken a moment later.
-            wait_until("there is room again", LATEST, || queue.stats().queued_lines == 0);
+            wait_until_taken(&queue);
         }
         say(&format!("begin{phase}"));
         let began = Instant::now();
@@ -162,6 +166,7 @@ fn child_works_in_phases() {
         say(&format!("phase{phase} took={took} {}", account(&queue)));
     }
     wait_for_sign("end");
+    wait_until_taken(&queue);
     say(&format!("last {}", account(&queue)));
 }
 
