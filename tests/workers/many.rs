@@ -6,7 +6,7 @@ use crate::{
     support::{
         child::{Child, role, say},
         ledger::Ledger,
-        verify::{Expect, Kind},
+        verify::{Expect, Kind, LogFamily},
         wait_until,
     },
     workers_kit::{
@@ -73,6 +73,30 @@ fn more_idle_workers_than_the_collector_can_have_files_open() {
     workers.into_iter().for_each(|worker| drop(worker.wait()));
     place.wait_for_no_rings();
     assert_all_lines(&place, collector, &ledger);
+}
+
+/// At its end it takes all along, or says what it leaves for the next one.
+#[test]
+fn the_end_of_a_collector_with_too_few_files_says_what_is_left() {
+    let place = Place::new();
+    let ledger = place.ledger(40);
+    let mut workers: Vec<Child> =
+        (0..40).map(|slot| Work { end: "hang", ..Work::of(slot, 5) }.spawn(&place)).collect();
+    let have_ended =
+        |worker: &mut Child| drop(worker.wait_for_stdout_line(|line| line.starts_with("account")));
+    workers.iter_mut().for_each(have_ended);
+    let first = place.collector_of("first.log", |child| child.env("NOFILE", "24").env("FLUSH", ""));
+    let report = place.end_of("first.log", first);
+    let is_flushed = report.output.stdout.contains("flushed\n");
+    assert_eq!((report.written + report.pending, report.dropped), (200, 0), "{report:?}");
+    assert!(!is_flushed || report.written == 200, "a flush that is done has written all: {report:?}");
+    let second = place.collector();
+    workers.iter_mut().for_each(Child::kill);
+    workers.into_iter().for_each(|worker| drop(worker.wait()));
+    place.wait_for_no_rings();
+    assert_eq!(place.end(second).written, report.pending);
+    let files = [place.dir.path("first.log"), place.log()];
+    LogFamily::files(files).verify(&Expect::from_ledger(&ledger).bare_lines()).assert_clean();
 }
 
 /// How a short-lived worker ends.

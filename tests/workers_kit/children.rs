@@ -205,6 +205,9 @@ fn child_collects() {
     let guard = guard.expect("no other collector runs");
     limit_files();
     say("collects");
+    if env::var("FLUSH").is_ok() && guard.flush(LATEST).is_ok() {
+        say("flushed");
+    }
     wait_for_sign(&format!("stop-{log}"));
     let report = guard.shutdown(LATEST);
     say(&format!("report written={} dropped={} pending={}", report.written, report.dropped, report.pending));
