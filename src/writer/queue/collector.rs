@@ -4,6 +4,7 @@ mod batch;
 mod builder;
 mod guard;
 mod home;
+mod part;
 mod registry;
 mod rings;
 mod run;
