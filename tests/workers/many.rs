@@ -104,9 +104,9 @@ const ENDS: [&str; 4] = ["return", "exit", "abort", "kill"];
 
 /// Workers that live for three lines, eight at a time.
 fn run_short_lives(count: u32) {
-    let place = Place::new();
+    let place = Place::with_limit(LATEST * (count / 100).max(3));
     let ledger = place.ledger(count);
-    let collector = place.collector_of("tasks.log", |child| child.limit(LATEST * (count / 10).max(3)));
+    let collector = place.collector();
     let slots: Vec<u32> = (0..count).collect();
     for slots in slots.chunks(8) {
         let work = |slot: &u32| Work { end: ENDS[*slot as usize % ENDS.len()], ..Work::of(*slot, 3) };

@@ -40,8 +40,8 @@ pub fn place(name: &str) -> PathBuf {
 
 /// Waits until the parent gives a sign.
 pub fn wait_for_sign(sign: &str) {
-    let path = place(sign);
-    wait_until(&format!("{sign} is given"), 3 * LATEST, || path.exists());
+    let (path, limit) = (place(sign), Duration::from_secs(number("LIMIT")));
+    wait_until(&format!("{sign} is given"), limit, || path.exists());
 }
 
 /// What a worker's counters say.

@@ -97,7 +97,8 @@ impl Place {
 
     /// An entry point of this binary that knows this place.
     pub fn child(&self, name: &str) -> crate::support::child::Spawn {
-        Child::of_test(name).env("PLACE", self.dir.root()).limit(self.limit)
+        let child = Child::of_test(name).env("PLACE", self.dir.root()).limit(self.limit);
+        child.env("LIMIT", self.limit.as_secs().to_string())
     }
 
     /// The names of the rings in the directory, also of those that are being made.
