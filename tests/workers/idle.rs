@@ -14,23 +14,9 @@ use tracing_tasklog::{
 };
 
 use crate::{
-    support::{
-        capture::under,
-        child::{Child, role},
-        holds_within,
-        verify::numbered,
-        wait_until,
-    },
-    workers_kit::{LATEST, Place, Work},
+    support::{capture::under, child::Child, holds_within, verify::numbered, wait_until},
+    workers_kit::{LATEST, Place, Work, alone},
 };
-
-/// Runs the body of a test in a process of its own, which must end in time.
-fn alone(name: &str, body: impl FnOnce()) {
-    if role(name) {
-        return body();
-    }
-    Child::of_test(name).limit(3 * LATEST).spawn().wait().assert_success();
-}
 
 fn collect(place: &Place) -> (SharedQueue, CollectorGuard) {
     let file =

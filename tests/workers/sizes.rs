@@ -11,19 +11,10 @@ use tracing_tasklog::{
 use crate::{
     support::{
         capture::under,
-        child::{Child, role},
         verify::{Expect, numbered},
     },
-    workers_kit::{LATEST, Place, SMALL},
+    workers_kit::{LATEST, Place, SMALL, alone},
 };
-
-/// Runs the body of a test in a process of its own, which must end in time.
-fn alone(name: &str, body: impl FnOnce()) {
-    if role(name) {
-        return body();
-    }
-    Child::of_test(name).spawn().wait().assert_success();
-}
 
 fn connect(place: &Place) -> SharedQueue {
     let builder = SharedQueue::builder().capacity_bytes(SMALL).stall_timeout(LATEST);

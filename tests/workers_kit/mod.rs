@@ -15,7 +15,7 @@ use std::{
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use crate::support::{
-    child::{Child, Output},
+    child::{Child, Output, Spawn, role},
     dir::Dir,
     ledger::Ledger,
     verify::{Expect, LogFamily, Verdict},
@@ -73,11 +73,7 @@ impl Place {
     }
 
     /// The same with another log, and with more in its environment.
-    pub fn collector_of(
-        &self,
-        log: &str,
-        with: impl FnOnce(crate::support::child::Spawn) -> crate::support::child::Spawn,
-    ) -> Child {
+    pub fn collector_of(&self, log: &str, with: impl FnOnce(Spawn) -> Spawn) -> Child {
         let mut child = with(self.child("workers_kit::children::child_collects").env("LOG", log)).spawn();
         child.wait_for_stdout_line(|line| line == "collects");
         child
@@ -96,7 +92,7 @@ impl Place {
     }
 
     /// An entry point of this binary that knows this place.
-    pub fn child(&self, name: &str) -> crate::support::child::Spawn {
+    pub fn child(&self, name: &str) -> Spawn {
         let child = Child::of_test(name).env("PLACE", self.dir.root()).limit(self.limit);
         child.env("LIMIT", self.limit.as_secs().to_string())
     }
@@ -123,6 +119,14 @@ impl Place {
         };
         self.dir.lines("tasks.log").iter().filter_map(text).collect()
     }
+}
+
+/// Runs the body of the test `name` in a process of its own, which must end in time. To be called by that very test.
+pub fn alone(name: &str, body: impl FnOnce()) {
+    if role(name) {
+        return body();
+    }
+    Child::of_test(name).limit(LIMIT).spawn().wait().assert_success();
 }
 
 fn rings_in(queue: &Path) -> Vec<String> {
