@@ -165,7 +165,10 @@ fn a_wake_that_is_no_pipe_is_refused_and_left_as_it_is() {
     assert!(error.contains("q/wake") && error.contains("directory of its own"), "{error}");
     let error = SharedQueue::connect(place.queue()).expect_err("refused").to_string();
     assert!(error.contains("q/wake") && error.contains("directory of its own"), "{error}");
-    assert_eq!((place.dir.read("q/wake").as_str(), place.names()), ("text of somebody else", vec!["wake".into()]));
+    assert_eq!(
+        (place.dir.read("q/wake").as_str(), place.names()),
+        ("text of somebody else", vec!["wake".into()])
+    );
 }
 
 #[test]

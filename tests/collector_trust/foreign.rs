@@ -14,8 +14,8 @@ use std::{
 use rustix::fs::{Mode, mkfifoat};
 
 use super::crafted::{
-    ASIDE_END, ASIDE_SIZE, COLLECTOR, DROPPED, HEAD, MAIN_END, MAIN_SIZE, Ring, VERSION, make_queue,
-    put, run_beside,
+    ASIDE_END, ASIDE_SIZE, COLLECTOR, DROPPED, HEAD, MAIN_END, MAIN_SIZE, Ring, VERSION, make_queue, put,
+    run_beside,
 };
 use crate::{
     collector_kit::{LATEST, Place},
@@ -169,14 +169,22 @@ fn a_ring_that_ends_where_it_can_not_is_not_read() {
 #[test]
 fn a_line_without_an_end_is_not_read() {
     let end = HEAD + ring().number(MAIN_END) as usize;
-    // The last line has no LF; nothing in the lane has; there is nothing but zeros.
     let mut no_end = ring();
     no_end.0[HEAD..end].iter_mut().for_each(|byte| *byte = if *byte == b'\n' { b'.' } else { *byte });
     assert_ring_named_once("no end of a line", &no_end);
     let mut zeros = ring();
     zeros.0[HEAD..end].fill(0);
     assert_ring_named_once("no end of a line", &zeros);
-    assert_ring_named_once("no end of a line", &ring().with(end - 1, b"."));
+}
+
+#[test]
+fn lines_before_one_without_an_end_are_written() {
+    let (place, end) = (Place::new(), HEAD + ring().number(MAIN_END) as usize);
+    ring().with(end - 1, b".").put(&place, "foreign.ring");
+    let beside = run_beside(&place, AT_ONCE, "the last line");
+    let expected = (1..LINES).map(|n| numbered(1, n, 9));
+    assert!(expected.eq(beside.other_lines), "those before it are there");
+    assert!(beside.told.len() == 1 && beside.told[0].contains("no end of a line"), "{:?}", beside.told);
 }
 
 #[test]

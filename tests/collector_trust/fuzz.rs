@@ -12,7 +12,7 @@ use proptest::{prelude::*, sample::Index, test_runner::TestRunner};
 
 use super::crafted::{ASIDE_END, HEAD, MAIN_END, Ring};
 use crate::{
-    collector_kit::{LATEST, Place},
+    collector_kit::Place,
     queue_kit::Told,
     support::{
         child::{Child, role},
@@ -25,6 +25,9 @@ const LINES: u64 = 30;
 
 /// How many announcements of losses are let pass: a ring may say that any number of lines was dropped.
 const ANNOUNCED: usize = 3 * 200;
+
+/// How long a collector may take for two rings: a case that hangs is tried again, made smaller, many times.
+const SOON: Duration = Duration::from_secs(3);
 
 /// Where something is changed, and to what.
 #[derive(Clone, Debug)]
@@ -42,9 +45,8 @@ enum Change {
 }
 
 /// All numbers that are named in the layout.
-const NAMED: [usize; 22] = [
-    8, 16, 24, 32, 40, 128, 136, 144, 152, 160, 168, 256, 264, 272, 280, 288, 296, 320, 328, 336, 344, 384,
-];
+const NAMED: [usize; 22] =
+    [8, 16, 24, 32, 40, 128, 136, 144, 152, 160, 168, 256, 264, 272, 280, 288, 296, 320, 328, 336, 344, 384];
 
 fn number() -> impl Strategy<Value = u64> {
     let small = 0_u64..200_000;
@@ -82,7 +84,7 @@ fn apply(ring: &mut Ring, change: &Change) {
                 ring.0[at..at + 8].copy_from_slice(&number.to_ne_bytes());
             }
         }
-        Change::Lanes(at, bytes) if len > HEAD + 200 => {
+        Change::Lanes(at, bytes) if len > HEAD + 64 * 1024 => {
             // Where something is: the beginning of a lane.
             let lanes = [HEAD, len - 64 * 1024];
             let at = (lanes[at.index(2)] + at.index(2000)).min(len - bytes.len());
@@ -133,8 +135,8 @@ fn check([good, bad]: &[Ring; 2], changes: &[Change]) -> Result<(), TestCaseErro
     bad.put(&place, "1-bad.ring");
     bad.put(&place, "3-bad.ring");
     let guard = place.collector().on_error(told.hook()).spawn(sink.clone()).expect("nobody else collects");
-    let flushed = guard.flush(LATEST);
-    let report = guard.shutdown(LATEST);
+    let flushed = guard.flush(SOON);
+    let report = guard.shutdown(SOON);
     prop_assert!(flushed.is_ok() && report.pending == 0, "{flushed:?} {report:?} {:?}", told.all());
     let bytes = sink.bytes();
     let most = good.0.len() + 2 * bad.0.len() + ANNOUNCED;
@@ -153,7 +155,9 @@ fn child_reads_rings_with_anything_in_them() {
         return;
     }
     let rings = rings();
-    let mut runner = TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() });
+    let config =
+        ProptestConfig { failure_persistence: None, max_shrink_time: 10_000, ..ProptestConfig::default() };
+    let mut runner = TestRunner::new(config);
     let changes = prop::collection::vec(change(), 1..6);
     runner.run(&changes, |changes| check(&rings, &changes)).unwrap_or_else(|error| panic!("{error}"));
 }
