@@ -32,10 +32,10 @@ mod lines;
 mod path;
 #[cfg(feature = "queue")]
 mod queue;
-#[cfg(feature = "rolling")]
-mod rolling;
 #[cfg(any(all(feature = "multiprocess", unix), all(test, tasklog_loom)))]
 mod ring;
+#[cfg(feature = "rolling")]
+mod rolling;
 mod stats;
 mod stdout;
 mod tail;
@@ -46,10 +46,10 @@ mod watched;
 
 use std::{fmt, io};
 
-#[cfg(all(feature = "multiprocess", unix))]
-pub use self::queue::{Collector, CollectorBuilder, CollectorGuard, Running};
 #[cfg(feature = "queue")]
 pub use self::queue::{Announce, Drops, Overflow, QueueGuard, Report, SharedQueue, SharedQueueBuilder};
+#[cfg(all(feature = "multiprocess", unix))]
+pub use self::queue::{Collector, CollectorBuilder, CollectorGuard, Running};
 #[cfg(feature = "rolling")]
 pub use self::rolling::Rolling;
 #[cfg(feature = "watch")]

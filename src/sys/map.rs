@@ -132,8 +132,11 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         file.set_len(4096 + 8).expect("room");
         let (numbers, [mut first, _]) = map_file(&file, 4096, [4, 4]).expect("mapped");
-        let is_refused = |f: &mut dyn FnMut()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err();
+        let is_refused =
+            |f: &mut dyn FnMut()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err();
         assert!(is_refused(&mut || drop(numbers.at(4096))) && is_refused(&mut || drop(numbers.at(4))));
-        assert!(is_refused(&mut || first.write(2, b"abc")) && is_refused(&mut || first.write(usize::MAX, b"a")));
+        assert!(
+            is_refused(&mut || first.write(2, b"abc")) && is_refused(&mut || first.write(usize::MAX, b"a"))
+        );
     }
 }

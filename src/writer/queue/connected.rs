@@ -220,7 +220,8 @@ impl Connected {
         self.producer.wake_if_needed(true);
         if let Some(lines) = untold {
             let directory = self.directory.path();
-            let why = format!("the ring of this process in {directory:?} is full, its collector takes too little");
+            let why =
+                format!("the ring of this process in {directory:?} is full, its collector takes too little");
             self.options.notice.tell(Trouble::Dropped, &Error::dropped(lines, why));
         }
     }
@@ -270,7 +271,12 @@ impl Connected {
     pub(super) fn drops(&self) -> Drops {
         let [queue_full, queue_stalled, nested] =
             self.here_if_any().map_or([0; 3], |here| here.producer.dropped());
-        Drops { queue_full: queue_full + self.orphans.stats().dropped_lines, queue_stalled, nested, sink_failed: 0 }
+        Drops {
+            queue_full: queue_full + self.orphans.stats().dropped_lines,
+            queue_stalled,
+            nested,
+            sink_failed: 0,
+        }
     }
 }
 

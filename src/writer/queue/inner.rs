@@ -168,7 +168,14 @@ impl Inner {
 
     /// The same when there is no room, or others go first.
     #[cold]
-    fn take_crowded(&self, mut core: Locked<'_, Core>, lines: &[u8], kind: LineKind, count: u64, was_cut: bool) {
+    fn take_crowded(
+        &self,
+        mut core: Locked<'_, Core>,
+        lines: &[u8],
+        kind: LineKind,
+        count: u64,
+        was_cut: bool,
+    ) {
         if kind.is_nested {
             core.accepted -= count; // the side buffer counts it
             core.cut -= u64::from(was_cut);

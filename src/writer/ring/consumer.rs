@@ -83,7 +83,9 @@ impl Consumer {
         };
         (ring.progress.main, ring.progress.aside) = (ring.taken.main, ring.taken.aside);
         ring.look()?;
-        ring.write_state(protocol::LINGERS)?; // the worker may have woken a collector that is no more
+        // The one before may have been killed in the middle of saying it, or after it was woken.
+        ring.take(ring.taken)?;
+        ring.write_state(protocol::LINGERS)?;
         Ok(ring)
     }
 
@@ -122,7 +124,9 @@ impl Consumer {
             if end >= before && end - taken <= size {
                 return Ok(());
             }
-            let flaw = format!("says that its {what} lane ends at {end}: it did at {before}, of which {taken} are taken");
+            let flaw = format!(
+                "says that its {what} lane ends at {end}: it did at {before}, of which {taken} are taken"
+            );
             Err(Flaw::Nonsense(flaw))
         };
         let (before, taken, sizes) = (self.progress, self.taken, &self.passport);
@@ -168,7 +172,11 @@ impl Consumer {
     /// # Errors
     ///
     /// As [`read_lines`](Self::read_lines).
-    pub(in crate::writer) fn read_entry(&self, from: u64, to: u64) -> Result<Option<(u64, Vec<u8>, u64)>, Flaw> {
+    pub(in crate::writer) fn read_entry(
+        &self,
+        from: u64,
+        to: u64,
+    ) -> Result<Option<(u64, Vec<u8>, u64)>, Flaw> {
         if from == to {
             return Ok(None);
         }

@@ -35,6 +35,10 @@ const NEW: &str = "new";
 const WAKE: &str = "wake";
 const LOCK: &str = "collector.lock";
 
+/// What is written into the pipe: there are lines; there is a new ring, or one that will have no more lines.
+pub(super) const HAS_LINES: u8 = b'l';
+pub(in crate::writer) const HAS_CHANGED: u8 = b'c';
+
 /// What the bits of a directory's mode must not have: others could put rings into it, or take them away.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// What the bits of a ring's mode must not have.
@@ -71,11 +75,13 @@ impl Directory {
         }
         let path = absolute(path).map_err(|cause| Error::io("find the directory", path, cause))?;
         make(&path).map_err(|cause| Error::io("make the directory of the queue", &path, cause))?;
-        let meta =
-            fs::metadata(&path).map_err(|cause| Error::io("open the directory of the queue", &path, cause))?;
+        let meta = fs::metadata(&path)
+            .map_err(|cause| Error::io("open the directory of the queue", &path, cause))?;
         let mode = meta.mode() & 0o7777;
         if !meta.is_dir() {
-            return Err(Error::invalid(format!("{path:?} is no directory: give a queue a directory of its own")));
+            return Err(Error::invalid(format!(
+                "{path:?} is no directory: give a queue a directory of its own"
+            )));
         }
         if meta.uid() != own_uid() {
             return Err(Error::invalid(format!(
@@ -246,7 +252,7 @@ fn make(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o700)), // what the umask has left out
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()), // what it is will be seen
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),   // what it is will be seen
         Err(error) => Err(error),
     }
 }

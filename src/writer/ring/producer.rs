@@ -104,7 +104,7 @@ pub(in crate::writer) fn make(
         Lane::new(aside, passport.aside, Places::new(layout::ASIDE_END, layout::OF_ASIDE)),
     ];
     let producer = Producer { numbers, file, path, pipe, _own: own };
-    let _ = (&producer.pipe).write(&[protocol::HAS_CHANGED]);
+    let _ = (&producer.pipe).write(&[directory::HAS_CHANGED]);
     Ok((producer, lanes))
 }
 
@@ -176,7 +176,7 @@ impl Producer {
     /// A full pipe wakes it too.
     #[cold]
     fn wake(&self) {
-        let _ = (&self.pipe).write(&[protocol::HAS_LINES]);
+        let _ = (&self.pipe).write(&[directory::HAS_LINES]);
     }
 
     /// Nobody writes to the ring any more. If nothing is in it, it goes at once; else the collector removes it.
@@ -186,7 +186,7 @@ impl Producer {
         if is_empty && self.dropped() == self.told() {
             let _ = fs::remove_file(&self.path); // unless the collector has just done it
         } else {
-            let _ = (&self.pipe).write(&[protocol::HAS_CHANGED]);
+            let _ = (&self.pipe).write(&[directory::HAS_CHANGED]);
         }
     }
 

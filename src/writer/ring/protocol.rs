@@ -18,10 +18,6 @@ pub(in crate::writer) const AWAKE: u64 = 0;
 pub(in crate::writer) const LINGERS: u64 = 1;
 pub(in crate::writer) const SLEEPS: u64 = 2;
 
-/// What is written into the pipe that wakes it: there are lines; there is a new ring, or one that will have no more lines.
-pub(in crate::writer) const HAS_LINES: u8 = b'l';
-pub(in crate::writer) const HAS_CHANGED: u8 = b'c';
-
 /// The worker: what it has copied up to there is to be read.
 #[inline]
 pub(super) fn publish(end: &AtomicU64, to: u64) {

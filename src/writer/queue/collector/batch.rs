@@ -9,15 +9,14 @@ use super::{
 use crate::writer::{
     lines,
     queue::{Drops, inner::Inner, ledger},
-    ring::{
-        consumer::Flaw,
-        directory::FileKey,
-        layout::Taken,
-    },
+    ring::{consumer::Flaw, directory::FileKey, layout::Taken},
 };
 
 /// How many bytes of aside lines go with one batch: they fit into the side buffer.
 const ASIDE: usize = 64 * 1024;
+
+/// How many bytes a ring has in a batch at least, if it has them: so that it isn't read in tiny parts.
+const SMALLEST: usize = 4096;
 
 /// Whole lines of one or more rings.
 #[derive(Debug, Default)]
@@ -84,7 +83,7 @@ impl Batch {
         // An entry that belongs behind what is there, in a ring of somebody who is gone, would wait for ever.
         let to = entry.as_ref().map_or(progress.main, |(belongs_at, ..)| progress.main.min(*belongs_at));
         if to > taken.main {
-            let room = BATCH.saturating_sub(begin).max(1);
+            let room = BATCH.saturating_sub(begin).max(SMALLEST);
             taken.main = ring.consumer.read_lines(&mut self.bytes, taken.main, to, room)?;
         }
         let count = lines::count(&self.bytes[begin..]);

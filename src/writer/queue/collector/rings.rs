@@ -47,7 +47,8 @@ impl Ring {
     /// Returns the lines that were dropped and that the log wasn't told of.
     pub(super) fn untold(&self) -> Drops {
         let (dropped, told) = (self.consumer.progress().dropped, self.consumer.taken().told);
-        let [queue_full, queue_stalled, nested] = [0, 1, 2].map(|i: usize| dropped[i].saturating_sub(told[i]));
+        let [queue_full, queue_stalled, nested] =
+            [0, 1, 2].map(|i: usize| dropped[i].saturating_sub(told[i]));
         Drops { queue_full, queue_stalled, nested, sink_failed: 0 }
     }
 }
@@ -81,7 +82,8 @@ impl Rings {
             Ok(found) => found,
             Err(cause) => {
                 let path = self.directory.path();
-                return troubles.push((Trouble::Rings, Error::io("list the directory of the queue", path, cause)));
+                return troubles
+                    .push((Trouble::Rings, Error::io("list the directory of the queue", path, cause)));
             }
         };
         unfinished.iter().for_each(|path| drop(directory::remove_unfinished(path))); // tried again next time
@@ -186,7 +188,9 @@ impl Rings {
                 self.refused.insert(ring.key());
                 troubles.push(useless(ring.path(), &what));
             }
-            Flaw::Io(cause) => troubles.push((Trouble::Rings, Error::io("read the ring", ring.path(), cause))),
+            Flaw::Io(cause) => {
+                troubles.push((Trouble::Rings, Error::io("read the ring", ring.path(), cause)))
+            }
         }
     }
 

@@ -123,8 +123,7 @@ impl Run {
     /// Writes what is there to be written in one go.
     fn pass(&mut self, is_last: bool) -> Result<Passed, Done> {
         let shared = Arc::clone(&self.shared);
-        let batch =
-            Batch::gather(&mut self.rings, self.first, &shared.queue, is_last, &mut self.troubles);
+        let batch = Batch::gather(&mut self.rings, self.first, &shared.queue, is_last, &mut self.troubles);
         self.first = self.first.wrapping_add(1);
         let passed = match &batch {
             batch if batch.has_more => Passed::Full,

@@ -19,7 +19,10 @@ use crate::{
             inner::Inner,
             waiting::{Patience, SLICE},
         },
-        ring::{consumer::Consumer, directory::Directory, protocol::HAS_CHANGED},
+        ring::{
+            consumer::Consumer,
+            directory::{Directory, HAS_CHANGED},
+        },
     },
 };
 

@@ -29,7 +29,10 @@ impl Orphans {
     pub(super) fn lose(&self, notice: &Notice, bytes: &[u8]) {
         let lines = lines::count(bytes);
         self.lost.fetch_add(lines, Ordering::Relaxed);
-        notice.tell(Trouble::Dropped, &Error::dropped(lines, "this child of a fork could not make a ring of its own"));
+        notice.tell(
+            Trouble::Dropped,
+            &Error::dropped(lines, "this child of a fork could not make a ring of its own"),
+        );
     }
 
     /// Lines that were lost, as an account.
