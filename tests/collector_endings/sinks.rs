@@ -124,16 +124,17 @@ fn an_error_that_passes_by_costs_nothing() {
 
 #[test]
 fn what_a_sink_that_fails_for_good_loses_is_counted_and_announced() {
-    // Line by line it gives up, then it heals; the lines before, in between and behind are there.
+    // A line is tried three times, those behind it once each, until the sink heals; the lines before and behind are there.
     let story = Story::of(|call, _| if (5..50).contains(&call) { Step::Break } else { Step::TakeOnly(100) });
     story.log();
     story.guard.flush(LATEST).expect("what isn't written is counted");
-    let (stats, drops) = (story.guard.stats(), story.guard.drops());
-    assert_eq!((stats.dropped_lines, drops.sink_failed), (15, 15), "three tries a line: {drops:?}");
+    let (stats, lost) = (story.guard.stats(), story.guard.drops().sink_failed);
+    assert_eq!(stats.dropped_lines, lost, "{stats:?}");
+    assert!((15..=43).contains(&lost), "{lost} lost by 45 failures, some of them of announcements");
     assert_eq!(stats.accepted_lines, 2 * LINES, "{stats:?}");
-    assert_eq!(stats.written_lines + stats.dropped_lines + stats.queued_lines, 2 * LINES, "{stats:?}");
+    assert_eq!(stats.written_lines + lost, 2 * LINES, "{stats:?}");
     assert!(!story.told.all().is_empty());
-    assert_eq!(story.end(), 15);
+    assert_eq!(story.end(), lost);
 }
 
 #[test]
