@@ -134,7 +134,7 @@ mod tests {
         let (numbers, [mut first, _]) = map_file(&file, 4096, [4, 4]).expect("mapped");
         let is_refused =
             |f: &mut dyn FnMut()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err();
-        assert!(is_refused(&mut || drop(numbers.at(4096))) && is_refused(&mut || drop(numbers.at(4))));
+        assert!(is_refused(&mut || _ = numbers.at(4096)) && is_refused(&mut || _ = numbers.at(4)));
         assert!(
             is_refused(&mut || first.write(2, b"abc")) && is_refused(&mut || first.write(usize::MAX, b"a"))
         );

@@ -13,6 +13,12 @@ pub(super) fn first(lines: &[u8]) -> usize {
     lines.iter().position(|&byte| byte == b'\n').map_or(lines.len(), |at| at + 1)
 }
 
+/// The length of all whole lines.
+#[cfg(all(feature = "multiprocess", unix))]
+pub(super) fn whole(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1)
+}
+
 /// The length of as many whole lines as fit into `room`.
 pub(super) fn fitting(lines: &[u8], room: u64) -> usize {
     let room = usize::try_from(room).unwrap_or(usize::MAX);

@@ -32,3 +32,5 @@ mod own;
 #[cfg(feature = "multiprocess")]
 pub(super) mod producer;
 pub(super) mod protocol;
+#[cfg(all(test, feature = "multiprocess"))]
+mod tests;

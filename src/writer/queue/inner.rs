@@ -269,6 +269,12 @@ impl Inner {
         self.position.load(Ordering::Relaxed).saturating_sub(self.settled.load(Ordering::Relaxed))
     }
 
+    /// Returns whether all that was taken is written or lost.
+    #[cfg(all(feature = "multiprocess", unix))]
+    pub(super) fn is_all_settled(&self) -> bool {
+        self.lock().is_settled() && self.side.is_clear()
+    }
+
     /// Returns the counters as they are now.
     pub(super) fn stats(&self) -> Stats {
         let Some(core) = self.lock_to_look() else { return Stats::default() };

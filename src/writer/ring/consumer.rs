@@ -12,6 +12,7 @@ use std::{
 use rustix::io::Errno;
 
 use super::{
+    super::lines,
     directory::{self, FileKey},
     layout::{self, ENTRY, LONGEST_LINE, Passport, Progress, Taken},
     own, protocol,
@@ -121,7 +122,7 @@ impl Consumer {
         protocol::between_reads();
         let now = Progress::decode(&bytes);
         let check = |what: &str, before: u64, taken: u64, end: u64, size: u64| {
-            if end >= before && end - taken <= size {
+            if (before..=layout::FURTHEST).contains(&end) && end - taken <= size {
                 return Ok(());
             }
             let flaw = format!(
@@ -153,8 +154,8 @@ impl Consumer {
         loop {
             let begin = batch.len();
             let until = to.min(from + most);
-            self.read(batch, 0, self.passport.main, from, until)?;
-            let lines = batch[begin..].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            self.read(batch, from, until)?;
+            let lines = lines::whole(&batch[begin..]);
             batch.truncate(begin + lines);
             if lines > 0 || until == from {
                 return Ok(from + lines as u64);
@@ -186,30 +187,43 @@ impl Consumer {
         if to - from < ENTRY as u64 {
             return Err(nonsense());
         }
-        self.read(&mut bytes, lane, size, from, from + ENTRY as u64)?;
+        self.read_lane(&mut bytes, lane, size, from, from + ENTRY as u64)?;
         let (belongs_at, len) = (layout::number(&bytes, 0), layout::number(&bytes, 8));
         if len > to - from - ENTRY as u64 {
             return Err(nonsense());
         }
         let lines = from + ENTRY as u64;
         bytes.clear();
-        self.read(&mut bytes, lane, size, lines, lines + len)?;
+        self.read_lane(&mut bytes, lane, size, lines, lines + len)?;
         if bytes.last() != Some(&b'\n') {
             return Err(nonsense());
         }
         Ok(Some((belongs_at, bytes, lines + len)))
     }
 
+    /// Appends what is between two places in the main lane.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read.
+    pub(in crate::writer) fn read(&self, into: &mut Vec<u8>, from: u64, to: u64) -> io::Result<()> {
+        self.read_lane(into, 0, self.passport.main, from, to)
+    }
+
     /// Appends what is between two places in a lane, which begins `lane` bytes behind the head.
-    fn read(&self, into: &mut Vec<u8>, lane: u64, size: u64, from: u64, to: u64) -> io::Result<()> {
+    fn read_lane(&self, into: &mut Vec<u8>, lane: u64, size: u64, from: u64, to: u64) -> io::Result<()> {
         let begin = into.len();
         let len = usize::try_from(to - from).unwrap_or(usize::MAX);
         into.resize(begin + len, 0);
         let at = from % size;
         let (first, second) = into[begin..].split_at_mut(len.min((size - at) as usize));
         let lane = layout::HEAD as u64 + lane;
-        self.file.read_exact_at(first, lane + at)?;
-        self.file.read_exact_at(second, lane)
+        let read =
+            self.file.read_exact_at(first, lane + at).and_then(|()| self.file.read_exact_at(second, lane));
+        if read.is_err() {
+            into.truncate(begin);
+        }
+        read
     }
 
     /// Says how far it was taken: the worker may use the room again.

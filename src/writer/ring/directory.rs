@@ -12,7 +12,8 @@ use std::{
     fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions},
     io::{self, ErrorKind},
     os::unix::fs::{
-        DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+        DirBuilderExt as _, FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
+        PermissionsExt as _,
     },
     path::{Path, PathBuf, absolute},
     process,
@@ -28,6 +29,7 @@ use rustix::{
     io::Errno,
 };
 
+use super::layout::Passport;
 use crate::{Error, sys};
 
 const RING: &str = "ring";
@@ -111,7 +113,8 @@ impl Directory {
     /// It can't be made or opened, or something else has its name.
     pub(in crate::writer) fn open_pipe(&self) -> Result<File, Error> {
         let path = self.path.join(WAKE);
-        match sys::make_fifo(&path, 0o600) {
+        // What the umask has left out of the mode is set afterwards.
+        match sys::make_fifo(&path, 0o600).and_then(|()| fs::set_permissions(&path, only_owner())) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 return Err(Error::io("make the pipe", &path, error));
             }
@@ -135,6 +138,7 @@ impl Directory {
     pub(in crate::writer) fn open_lock(&self) -> Result<(PathBuf, File), Error> {
         let path = self.path.join(LOCK);
         let file = open_options().create(true).mode(0o600).open(&path);
+        let file = file.and_then(|file| file.set_permissions(only_owner()).map(|()| file));
         let file = file.map_err(|cause| Error::io("open the collector's lock", &path, cause))?;
         Ok((path, file))
     }
@@ -146,6 +150,7 @@ impl Directory {
         let name = format!("{}-{now:x}-{}", process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let [path, under] = [NEW, RING].map(|extension| self.path.join(&name).with_extension(extension));
         let file = open_options().create_new(true).mode(0o600).open(&path)?;
+        file.set_permissions(only_owner())?;
         Ok(NewRing { file: Arc::new(file), path, under, has_name: false })
     }
 
@@ -197,12 +202,22 @@ impl Drop for NewRing {
 
 /// Removes the file of a ring whose making has been given up: the process that made it is gone.
 pub(in crate::writer) fn remove_unfinished(path: &Path) -> io::Result<()> {
-    let own = format!("{}-", process::id());
-    if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(own.as_bytes())) {
+    let Some(pid) = path.file_stem().and_then(OsStr::to_str).and_then(pid_in) else { return Ok(()) };
+    if pid == process::id() {
         return Ok(()); // to close a file of this process would release its lock
     }
     let file = open_ring(path)?.1;
-    if lock(&file)? { fs::remove_file(path) } else { Ok(()) }
+    let mut beginning = [0; 8];
+    let read = file.read_at(&mut beginning, 0)?;
+    if Passport::may_become_one(&beginning[..read]) && lock(&file)? { fs::remove_file(path) } else { Ok(()) }
+}
+
+/// Returns the process in the name of a ring, if it looks like one: `PID-HEX-NUMBER`.
+fn pid_in(name: &str) -> Option<u32> {
+    let mut parts = name.split('-');
+    let (pid, time, number) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_name = u128::from_str_radix(time, 16).is_ok() && number.parse::<u64>().is_ok();
+    pid.parse().ok().filter(|_| is_name && parts.next().is_none())
 }
 
 /// Opens a file that is taken for a ring.
@@ -232,6 +247,10 @@ pub(in crate::writer) fn lock(file: &File) -> io::Result<bool> {
         Err(Errno::ACCESS | Errno::AGAIN) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+fn only_owner() -> Permissions {
+    Permissions::from_mode(0o600)
 }
 
 fn own_uid() -> u32 {

@@ -16,7 +16,7 @@ use rustix::{
 
 use super::{
     directory::{self, Directory, FileKey},
-    layout::{self, Passport, Taken},
+    layout::{self, ASIDE, Passport, Taken},
     own::{self, Registered},
     protocol,
 };
@@ -24,9 +24,6 @@ use crate::{
     Error,
     sys::map::{self, Numbers, Range},
 };
-
-/// The room beside the main lane for lines that are logged where nobody may wait.
-pub(in crate::writer) const ASIDE: u64 = 64 * 1024;
 
 /// How often the making of a ring is begun anew, if a collector has taken its file for one that was given up.
 const TRIES: u32 = 10;
@@ -144,6 +141,11 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
 }
 
 impl Producer {
+    #[cfg(test)]
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Returns where the main lane ends: also in a signal handler.
     pub(in crate::writer) fn main_end(&self) -> u64 {
         self.numbers.at(layout::MAIN_END).load(Ordering::Relaxed)

@@ -9,7 +9,11 @@ use super::{
 use crate::writer::{
     lines,
     queue::{Drops, inner::Inner, ledger},
-    ring::{consumer::Flaw, directory::FileKey, layout::Taken},
+    ring::{
+        consumer::{Consumer, Flaw},
+        directory::FileKey,
+        layout::Taken,
+    },
 };
 
 /// How many bytes of aside lines go with one batch: they fit into the side buffer.
@@ -32,14 +36,52 @@ pub(super) struct Batch {
     pub(super) has_more: bool,
 }
 
-/// What a batch has of one ring.
+/// What a batch has of one ring: lines, then what the log says of the worker.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) key: FileKey,
-    /// Where it ends in the batch.
-    pub(super) end: usize,
-    /// What was taken of the ring with it.
-    pub(super) taken: Taken,
+    /// Where it is in the batch, and how much of it are the worker's lines.
+    begin: usize,
+    main: usize,
+    end: usize,
+    entries: Vec<Entry>,
+    /// What was taken of the ring before it, and with it.
+    before: Taken,
+    after: Taken,
+}
+
+/// An entry of the aside lane that was handed over.
+#[derive(Debug)]
+struct Entry {
+    /// Its number in the side buffer.
+    number: u64,
+    lines: u64,
+    /// The place behind it.
+    behind: u64,
+}
+
+impl Part {
+    /// What was taken of the ring when so many bytes of the batch are settled, and so many entries of the side buffer: whole lines.
+    pub(super) fn taken(&self, settled: usize, entries: u64, ring: &Consumer) -> Result<Taken, Flaw> {
+        if settled >= self.end && self.entries.last().is_none_or(|last| last.number <= entries) {
+            return Ok(self.after);
+        }
+        let mut taken = self.before;
+        let most = settled.saturating_sub(self.begin).min(self.main);
+        if most > 0 {
+            let mut bytes = Vec::new();
+            let to = taken.main + most as u64;
+            ring.read(&mut bytes, taken.main, to)?;
+            let whole = lines::whole(&bytes);
+            taken.main += whole as u64;
+            taken.lines = taken.lines.wrapping_add(lines::count(&bytes));
+        }
+        for entry in self.entries.iter().take_while(|entry| entry.number <= entries) {
+            taken.aside = entry.behind;
+            taken.lines = taken.lines.wrapping_add(entry.lines);
+        }
+        Ok(taken)
+    }
 }
 
 impl Batch {
@@ -61,7 +103,9 @@ impl Batch {
                 batch.has_more = true;
                 break;
             }
+            let begin = batch.bytes.len();
             if let Err(flaw) = batch.gather_from(&mut rings.open[at], queue, is_last) {
+                batch.bytes.truncate(begin);
                 broken.push((at, flaw));
             }
         }
@@ -88,8 +132,9 @@ impl Batch {
         }
         let count = lines::count(&self.bytes[begin..]);
         self.lines += count;
-        taken.lines += count;
-        let mut next = entry;
+        taken.lines = taken.lines.wrapping_add(count); // whatever was there before
+        let main = self.bytes.len() - begin;
+        let (mut next, mut entries) = (entry, Vec::new());
         while let Some((belongs_at, bytes, behind)) = next {
             let is_due = taken.main >= belongs_at || (ring.is_abandoned && taken.main == progress.main);
             if !is_due || self.aside + bytes.len() > ASIDE {
@@ -97,17 +142,19 @@ impl Batch {
             }
             self.aside += bytes.len();
             let count = lines::count(&bytes);
-            taken.lines += count;
+            taken.lines = taken.lines.wrapping_add(count);
             let position = queue.lock().position + self.bytes.len() as u64;
             queue.side.push(position, &bytes, count, false);
+            entries.push(Entry { number: queue.side.pushed(), lines: count, behind });
             taken.aside = behind;
-            next = ring.consumer.read_entry(behind, progress.aside)?;
+            next = ring.consumer.read_entry(behind, progress.aside).ok().flatten(); // what is wrong is seen next time
         }
         self.announce(ring, &mut taken, queue, is_last);
         if taken != before {
             self.has_more |= taken.main < progress.main;
             ring.is_busy = true;
-            self.parts.push(Part { key: ring.consumer.key(), end: self.bytes.len(), taken });
+            let (key, end) = (ring.consumer.key(), self.bytes.len());
+            self.parts.push(Part { key, begin, main, end, entries, before, after: taken });
         }
         Ok(())
     }

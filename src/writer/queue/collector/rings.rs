@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    io,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -23,6 +24,9 @@ use crate::{
 
 /// What goes wrong with rings, to be told.
 pub(super) type Troubles = Vec<(Trouble, Error)>;
+
+/// As many dropped lines are believed at most: nobody has ever had so many, and sums of them don't overflow.
+const MOST_LINES: u64 = 1 << 60;
 
 /// A ring, and what is known of its worker.
 #[derive(Debug)]
@@ -48,7 +52,7 @@ impl Ring {
     pub(super) fn untold(&self) -> Drops {
         let (dropped, told) = (self.consumer.progress().dropped, self.consumer.taken().told);
         let [queue_full, queue_stalled, nested] =
-            [0, 1, 2].map(|i: usize| dropped[i].saturating_sub(told[i]));
+            [0, 1, 2].map(|i: usize| dropped[i].saturating_sub(told[i]).min(MOST_LINES));
         Drops { queue_full, queue_stalled, nested, sink_failed: 0 }
     }
 }
@@ -60,6 +64,8 @@ pub(super) struct Rings {
     pub(super) open: Vec<Ring>,
     /// Files that are no rings, or broken ones. Each is told of once.
     refused: HashSet<FileKey>,
+    /// Files that can't be opened. They are tried again and again, and told of once.
+    failing: HashSet<FileKey>,
     /// The ring that was opened last, where there are more than can be open at once.
     last_opened: PathBuf,
     pub(super) are_too_many: bool,
@@ -71,6 +77,7 @@ impl Rings {
             directory,
             open: Vec::new(),
             refused: HashSet::new(),
+            failing: HashSet::new(),
             last_opened: PathBuf::new(),
             are_too_many: false,
         }
@@ -118,14 +125,14 @@ impl Rings {
                     seen.extend(key_of(path));
                     troubles.push(useless(path, &what));
                 }
-                Err(Flaw::Io(cause)) if cause.kind() == std::io::ErrorKind::NotFound => {}
+                Err(Flaw::Io(cause)) if is_too_many(&cause) => {
+                    self.are_too_many = true;
+                    self.make_way();
+                    return; // the others have their turn after the last that could be opened
+                }
                 Err(Flaw::Io(cause)) => {
-                    let no_more = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
-                    self.are_too_many = no_more.contains(&cause.raw_os_error());
-                    troubles.push((Trouble::Rings, Error::io("open the ring", path, cause)));
-                    if self.are_too_many {
-                        self.make_way();
-                        return; // the others have their turn after the last that could be opened
+                    if key_of(path).is_some_and(|key| self.failing.insert(key)) {
+                        troubles.push((Trouble::Rings, Error::io("open the ring", path, cause)));
                     }
                 }
             }
@@ -194,12 +201,21 @@ impl Rings {
         }
     }
 
-    /// Notes how far a ring was taken. Returns whether that is known to the worker.
-    pub(super) fn take(&mut self, key: FileKey, taken: Taken, troubles: &mut Troubles) {
-        if let Some(at) = self.open.iter().position(|ring| ring.consumer.key() == key)
-            && let Err(error) = self.open[at].consumer.take(taken)
-        {
-            self.refuse(at, error.into(), troubles);
+    /// Says how far a ring was taken, as `taken` has it.
+    pub(super) fn take(
+        &mut self,
+        key: FileKey,
+        taken: impl FnOnce(&Consumer) -> Result<Taken, Flaw>,
+        troubles: &mut Troubles,
+    ) {
+        let Some(at) = self.open.iter().position(|ring| ring.consumer.key() == key) else { return };
+        let ring = &mut self.open[at].consumer;
+        let result = taken(ring).and_then(|taken| match taken == ring.taken() {
+            true => Ok(()),
+            false => Ok(ring.take(taken)?),
+        });
+        if let Err(flaw) = result {
+            self.refuse(at, flaw, troubles);
         }
     }
 
@@ -227,9 +243,6 @@ impl Rings {
 impl Ring {
     /// Returns whether there is nothing in it, and never will be.
     fn is_drained_for_good(&mut self) -> Result<bool, Flaw> {
-        if self.has_lines() {
-            return Ok(false);
-        }
         self.is_abandoned = self.is_abandoned || self.consumer.is_abandoned()?;
         if !self.is_abandoned {
             return Ok(false);
@@ -241,6 +254,11 @@ impl Ring {
 
 fn key_of(path: &Path) -> Option<FileKey> {
     Some(FileKey::of(&path.symlink_metadata().ok()?))
+}
+
+/// Returns whether there are too many open files, in this process or in all.
+fn is_too_many(error: &io::Error) -> bool {
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 fn useless(path: &Path, what: &str) -> (Trouble, Error) {

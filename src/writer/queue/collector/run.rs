@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    batch::Batch,
+    batch::{Batch, Part},
     registry::Lock,
     rings::{Rings, Troubles},
     shared::{Shared, Woken},
@@ -65,10 +65,11 @@ enum Passed {
 pub(super) fn run(shared: Arc<Shared>, lock: Lock) {
     // What is logged on this thread goes aside, whatever it is doing.
     let _duty = duty::write(shared.queue.id(), false);
+    let over = Over(Arc::clone(&shared)); // dropped last
     let now = Instant::now();
     let mut run = Run {
         rings: Rings::new(shared.directory.clone()),
-        shared: Arc::clone(&shared),
+        shared,
         first: 0,
         scanned: now,
         worked: now,
@@ -76,11 +77,19 @@ pub(super) fn run(shared: Arc<Shared>, lock: Lock) {
     };
     run.scan();
     if run.work() == Done::Forked {
-        return mem::forget((run, lock));
+        return mem::forget((run, lock, over));
     }
     drop(run);
     drop(lock);
-    shared.has_done(|orders| orders.is_over = true);
+}
+
+/// The thread is over, whatever the reason.
+struct Over(Arc<Shared>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.has_done(|orders| orders.is_over = true);
+    }
 }
 
 impl Run {
@@ -164,18 +173,30 @@ impl Run {
 
     /// Has the sink take a batch.
     fn write(&mut self, batch: Batch) -> Done {
-        let queue = &*self.shared.queue;
+        let shared = Arc::clone(&self.shared);
+        let queue = &*shared.queue;
         let Batch { bytes, lines, announcements, parts, .. } = batch;
         let mut core = queue.lock();
         let (begin, lost) = (core.position, core.drops.total());
         core.take_batch(bytes, lines + announcements, &queue.batches);
         drop(core);
-        let done = self.write_out();
-        if done == Done::Forked {
-            return done;
-        }
+        let done = loop {
+            let (turn, done) = self.turn();
+            if done == Some(Done::Forked) {
+                return Done::Forked;
+            }
+            // Also in the middle of it: whoever comes after a sink that hangs, or after a process that is killed, writes only
+            // what this one hasn't. What the sink has taken as a whole, only when it was flushed.
+            if done.is_some() || !queue.is_all_settled() {
+                self.note(&parts, begin);
+            }
+            match (turn, done) {
+                (_, Some(done)) => break done,
+                (Turn::Wait(at), _) if self.shared.pause_until(at) => break Done::GivenUp,
+                _ => {}
+            }
+        };
         let mut core = queue.lock();
-        let settled = usize::try_from(core.settled - begin).unwrap_or(usize::MAX);
         if done == Done::Written && core.drops.total() == lost {
             // Its own lines are no lines of anybody's.
             core.accepted -= announcements;
@@ -183,36 +204,37 @@ impl Run {
             core.announcements += announcements;
         }
         drop(core);
-        // The others stay where they are, for the next collector.
-        for part in parts.into_iter().take_while(|part| done == Done::Written || part.end <= settled) {
-            self.rings.take(part.key, part.taken, &mut self.troubles);
-        }
         done
     }
 
-    /// Has the sink take what it was handed over, and flushes it.
-    fn write_out(&self) -> Done {
+    /// Has the sink do one thing. Says if that was all.
+    fn turn(&self) -> (Turn, Option<Done>) {
         let queue = &*self.shared.queue;
-        loop {
-            let mut outlet = queue.slot.take();
-            let mut troubles = outlet::Troubles::default();
-            let turn = outlet.turn(queue, Pace::All, &mut troubles);
-            if turn == Turn::Forked {
-                mem::forget(outlet);
-                return Done::Forked;
-            }
-            queue.slot.put_back(outlet);
-            queue.tell(troubles);
-            if self.shared.is_parents() {
-                return Done::Forked; // by the error hook
-            }
-            match turn {
-                Turn::Idle => return Done::Written,
-                Turn::More | Turn::Forked if self.shared.orders().is_given_up => return Done::GivenUp,
-                Turn::More | Turn::Forked => {}
-                Turn::Wait(at) if self.shared.pause_until(at) => return Done::GivenUp,
-                Turn::Wait(_) => {}
-            }
+        let mut outlet = queue.slot.take();
+        let mut troubles = outlet::Troubles::default();
+        let turn = outlet.turn(queue, Pace::All, &mut troubles);
+        if turn == Turn::Forked {
+            mem::forget(outlet);
+            return (turn, Some(Done::Forked));
+        }
+        queue.slot.put_back(outlet);
+        queue.tell(troubles);
+        let done = match turn {
+            _ if self.shared.is_parents() => Some(Done::Forked), // by the error hook
+            Turn::Idle => Some(Done::Written),
+            _ if self.shared.orders().is_given_up => Some(Done::GivenUp),
+            _ => None,
+        };
+        (turn, done)
+    }
+
+    /// Says in the rings how far they are taken: as far as the sink has taken the batch.
+    fn note(&mut self, parts: &[Part], begin: u64) {
+        let queue = &self.shared.queue;
+        let settled = usize::try_from(queue.lock().settled - begin).unwrap_or(usize::MAX);
+        let entries = queue.side.gone();
+        for part in parts {
+            self.rings.take(part.key, |ring| part.taken(settled, entries, ring), &mut self.troubles);
         }
     }
 
@@ -229,13 +251,14 @@ impl Run {
         };
         self.rings.write_state(state, &mut self.troubles);
         if state == protocol::SLEEPS {
+            let before = self.rings.marks();
             self.rings.look(&mut self.troubles);
-            if self.rings.open.iter().any(|ring| ring.has_lines()) {
+            if self.rings.marks() != before {
                 return;
             }
         }
         self.tell();
-        if self.shared.sleep(limit) == Woken::ByChange {
+        if self.shared.sleep(limit) == Woken::Change {
             self.scan();
         }
     }

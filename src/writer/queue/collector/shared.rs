@@ -58,11 +58,11 @@ pub(super) struct Orders {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Woken {
     /// The time is over.
-    ByTime,
+    Timeout,
     /// There are lines, or orders.
-    ByLines,
+    Lines,
     /// There is a new ring, or one that will have no more lines; orders perhaps.
-    ByChange,
+    Change,
 }
 
 impl Shared {
@@ -111,12 +111,12 @@ impl Shared {
         let limit = Timespec::try_from(limit).ok();
         let mut fds = [PollFd::new(&self.pipe, PollFlags::IN)];
         if !matches!(poll(&mut fds, limit.as_ref()), Ok(1..)) {
-            return Woken::ByTime; // or by a signal of a debugger, say
+            return Woken::Timeout; // or by a signal of a debugger, say
         }
         let mut bytes = [0; 4096];
         match (&self.pipe).read(&mut bytes) {
-            Ok(read) if bytes[..read].contains(&HAS_CHANGED) => Woken::ByChange,
-            _ => Woken::ByLines,
+            Ok(read) if bytes[..read].contains(&HAS_CHANGED) => Woken::Change,
+            _ => Woken::Lines,
         }
     }
 
