@@ -121,6 +121,7 @@ fn a_sink_that_flushes_and_ends_its_own_collector_waits_for_nothing() {
     let began = std::time::Instant::now();
     place.child("echoes::child_sink_ends_its_own_collector").limit(LIMIT).spawn().wait().assert_success();
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    place.collect_all(); // what was logged when it had ended
     let text = place.text();
     assert!(text.contains(" one\n") && text.contains(" two\n"), "{text}");
 }
