@@ -3,7 +3,7 @@
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 /// As many bytes as a batch has at most, of single lines that are larger apart: what goes into one system call.
-const LARGEST_BATCH: usize = 64 * 1024;
+pub(super) const LARGEST_BATCH: usize = 64 * 1024;
 pub(super) const SMALLEST_BATCH: usize = 4 * 1024;
 
 /// Room for lines about tasks (RUNNING and its like, retry separators) beyond the capacity.

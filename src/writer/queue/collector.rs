@@ -3,6 +3,7 @@
 mod batch;
 mod builder;
 mod guard;
+mod home;
 mod registry;
 mod rings;
 mod run;

@@ -1,6 +1,7 @@
 //! The queue of a worker: a log call puts its line into the ring of this process, and a collector does the rest.
 
 mod child;
+mod moved;
 mod waiting;
 
 use std::{
@@ -52,9 +53,11 @@ pub(super) struct Connected {
     /// Lines that went aside, or were to, and those of all that were cut.
     accepted_aside: AtomicU64,
     cut: AtomicU64,
-    /// How often this process was forked when this was made, and what its children have.
+    /// How often this process was forked when this was made; the same, as long as this is the queue to log to; and the one that
+    /// its children have, or itself when its ring was removed.
     forks: u64,
-    child: OnceLock<Box<Connected>>,
+    generation: AtomicU64,
+    successor: OnceLock<Box<Connected>>,
     orphans: Orphans,
 }
 
@@ -104,7 +107,8 @@ impl Connected {
             accepted_aside: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             forks: sys::forks(),
-            child: OnceLock::new(),
+            generation: AtomicU64::new(sys::forks()),
+            successor: OnceLock::new(),
             orphans: Orphans::default(),
         })
     }
@@ -147,12 +151,26 @@ impl Connected {
     /// The same when there is no room, or others go first.
     #[cold]
     fn take_crowded(&self, mut main: Locked<'_, Main>, lines: &[u8], kind: LineKind, count: u64) {
+        let has_left = |queue: &Connected, main: &mut Main| {
+            let has_moved = queue.has_moved();
+            main.accepted -= if has_moved { count } else { 0 }; // the other one counts it
+            has_moved
+        };
+        if has_left(self, &mut main) {
+            drop(main);
+            return self.take(lines, kind, false);
+        }
         if kind.is_nested {
             main.accepted -= count; // the aside lane counts it
             drop(main);
             return self.take_aside(lines, count);
         }
-        match self.wait_for_room(&mut main, lines.len(), kind) {
+        let waited = self.wait_for_room(&mut main, lines.len(), kind);
+        if has_left(self, &mut main) {
+            drop(main);
+            return self.take(lines, kind, false);
+        }
+        match waited {
             Ok(()) => self.append(main, lines, kind),
             Err(cause) => self.refuse(main, cause, count),
         }
@@ -165,7 +183,9 @@ impl Connected {
         let is_half_full = main.lane.used() >= self.options.capacity as u64 / 2;
         let is_pressing = kind.is_urgent || is_half_full || main.waiting > 0;
         drop(main);
-        self.producer.wake_if_needed(is_pressing);
+        if self.producer.wake_if_needed(is_pressing) {
+            self.look_after_ring();
+        }
     }
 
     #[inline]
@@ -246,21 +266,17 @@ impl Connected {
 
     /// Returns the counters as they are now: what the collector has taken counts as written.
     pub(super) fn stats(&self) -> Stats {
-        let Some(here) = self.here_if_any() else { return self.orphans.stats() };
-        let Some(main) = here.lock_to_look() else { return Stats::default() };
-        let accepted = main.accepted + here.accepted_aside.load(Ordering::Relaxed);
-        drop(main);
-        let written = here.producer.taken_lines();
-        let dropped = here.producer.dropped().iter().sum::<u64>();
-        let orphaned = self.orphans.stats();
-        Stats {
-            accepted_lines: accepted + orphaned.accepted_lines,
-            written_lines: written,
-            dropped_lines: dropped + orphaned.dropped_lines,
-            queued_lines: accepted.saturating_sub(written + dropped),
-            cut_lines: here.cut.load(Ordering::Relaxed),
-            ..Stats::default()
+        let mut stats = self.orphans.stats();
+        for queue in self.all_here() {
+            let Some(main) = queue.lock_to_look() else { return Stats::default() };
+            stats.accepted_lines += main.accepted + queue.accepted_aside.load(Ordering::Relaxed);
+            drop(main);
+            stats.written_lines += queue.producer.taken_lines();
+            stats.dropped_lines += queue.producer.dropped().iter().sum::<u64>();
+            stats.cut_lines += queue.cut.load(Ordering::Relaxed);
         }
+        stats.queued_lines = stats.accepted_lines.saturating_sub(stats.written_lines + stats.dropped_lines);
+        stats
     }
 
     fn lock_to_look(&self) -> Option<Locked<'_, Main>> {
@@ -269,14 +285,11 @@ impl Connected {
 
     /// Returns what was lost, by what was the cause.
     pub(super) fn drops(&self) -> Drops {
-        let [queue_full, queue_stalled, nested] =
-            self.here_if_any().map_or([0; 3], |here| here.producer.dropped());
-        Drops {
-            queue_full: queue_full + self.orphans.stats().dropped_lines,
-            queue_stalled,
-            nested,
-            sink_failed: 0,
-        }
+        let orphaned = Drops { queue_full: self.orphans.stats().dropped_lines, ..Drops::default() };
+        self.all_here().fold(orphaned, |drops, queue| {
+            let [queue_full, queue_stalled, nested] = queue.producer.dropped();
+            drops.and(&Drops { queue_full, queue_stalled, nested, sink_failed: 0 })
+        })
     }
 }
 
@@ -301,6 +314,9 @@ impl Main {
 /// Nobody can log any more: the last clone is gone.
 impl Drop for Connected {
     fn drop(&mut self) {
+        if self.generation.load(Ordering::Relaxed) == sys::forks() {
+            self.look_after_ring();
+        }
         if self.forks == sys::forks() {
             let main = self.main.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
             let aside = self.aside.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);

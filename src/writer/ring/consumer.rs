@@ -182,19 +182,19 @@ impl Consumer {
             return Ok(None);
         }
         let nonsense = || Flaw::Nonsense(format!("has no entry at {from} in its aside lane"));
-        let (lane, size) = (self.passport.main, self.passport.aside);
+        let lane = (layout::HEAD as u64 + self.passport.main, self.passport.aside);
         let mut bytes = Vec::new();
         if to - from < ENTRY as u64 {
             return Err(nonsense());
         }
-        self.read_lane(&mut bytes, lane, size, from, from + ENTRY as u64)?;
+        layout::read_lane(&self.file, &mut bytes, lane, from, from + ENTRY as u64)?;
         let (belongs_at, len) = (layout::number(&bytes, 0), layout::number(&bytes, 8));
         if len > to - from - ENTRY as u64 {
             return Err(nonsense());
         }
         let lines = from + ENTRY as u64;
         bytes.clear();
-        self.read_lane(&mut bytes, lane, size, lines, lines + len)?;
+        layout::read_lane(&self.file, &mut bytes, lane, lines, lines + len)?;
         if bytes.last() != Some(&b'\n') {
             return Err(nonsense());
         }
@@ -207,23 +207,7 @@ impl Consumer {
     ///
     /// The file can't be read.
     pub(in crate::writer) fn read(&self, into: &mut Vec<u8>, from: u64, to: u64) -> io::Result<()> {
-        self.read_lane(into, 0, self.passport.main, from, to)
-    }
-
-    /// Appends what is between two places in a lane, which begins `lane` bytes behind the head.
-    fn read_lane(&self, into: &mut Vec<u8>, lane: u64, size: u64, from: u64, to: u64) -> io::Result<()> {
-        let begin = into.len();
-        let len = usize::try_from(to - from).unwrap_or(usize::MAX);
-        into.resize(begin + len, 0);
-        let at = from % size;
-        let (first, second) = into[begin..].split_at_mut(len.min((size - at) as usize));
-        let lane = layout::HEAD as u64 + lane;
-        let read =
-            self.file.read_exact_at(first, lane + at).and_then(|()| self.file.read_exact_at(second, lane));
-        if read.is_err() {
-            into.truncate(begin);
-        }
-        read
+        layout::read_lane(&self.file, into, (layout::HEAD as u64, self.passport.main), from, to)
     }
 
     /// Says how far it was taken: the worker may use the room again.

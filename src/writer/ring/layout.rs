@@ -32,7 +32,7 @@
 //! of the lane. Between what was taken and the end are, in the main lane, whole lines, each with its LF; in the aside lane
 //! entries of: the place in the main lane where they belong (8 bytes), a length (8 bytes), and so many bytes of whole lines.
 
-use std::str;
+use std::{fs::File, io, os::unix::fs::FileExt as _, str};
 
 /// What a ring's file begins with.
 const MAGIC: [u8; 8] = *b"tasklog\n";
@@ -211,6 +211,27 @@ pub(super) fn number(bytes: &[u8], at: usize) -> u64 {
 
 fn small(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_ne_bytes(*bytes))
+}
+
+/// Appends what is between two places in a lane: `lane` says where that begins in the file, and its size.
+pub(super) fn read_lane(
+    file: &File,
+    into: &mut Vec<u8>,
+    lane: (u64, u64),
+    from: u64,
+    to: u64,
+) -> io::Result<()> {
+    let (place, size) = lane;
+    let begin = into.len();
+    let len = usize::try_from(to - from).unwrap_or(usize::MAX);
+    into.resize(begin + len, 0);
+    let at = from % size;
+    let (first, second) = into[begin..].split_at_mut(len.min((size - at) as usize));
+    let read = file.read_exact_at(first, place + at).and_then(|()| file.read_exact_at(second, place));
+    if read.is_err() {
+        into.truncate(begin);
+    }
+    read
 }
 
 #[cfg(test)]

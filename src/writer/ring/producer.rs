@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, ErrorKind, Write as _},
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, MetadataExt as _},
     path::PathBuf,
     process,
     sync::{Arc, atomic::Ordering},
@@ -34,6 +34,8 @@ pub(in crate::writer) struct Producer {
     numbers: Numbers,
     file: Arc<File>,
     path: PathBuf,
+    /// The size of the main lane.
+    main: u64,
     pipe: File,
     _own: Registered,
 }
@@ -100,7 +102,7 @@ pub(in crate::writer) fn make(
         Lane::new(main, passport.main, Places::new(layout::MAIN_END, layout::OF_MAIN)),
         Lane::new(aside, passport.aside, Places::new(layout::ASIDE_END, layout::OF_ASIDE)),
     ];
-    let producer = Producer { numbers, file, path, pipe, _own: own };
+    let producer = Producer { numbers, file, path, main: passport.main, pipe, _own: own };
     let _ = (&producer.pipe).write(&[directory::HAS_CHANGED]);
     Ok((producer, lanes))
 }
@@ -167,12 +169,28 @@ impl Producer {
         self.numbers.at(layout::TAKEN + layout::LINES).load(Ordering::Relaxed)
     }
 
-    /// Wakes the collector, if it sleeps; if it lingers, only for something pressing.
+    /// Wakes the collector, if it sleeps; if it lingers, only for something pressing. Returns whether that was so.
     #[inline]
-    pub(in crate::writer) fn wake_if_needed(&self, is_pressing: bool) {
-        if protocol::wakes(self.numbers.at(layout::COLLECTOR), is_pressing) {
+    pub(in crate::writer) fn wake_if_needed(&self, is_pressing: bool) -> bool {
+        let wakes = protocol::wakes(self.numbers.at(layout::COLLECTOR), is_pressing);
+        if wakes {
             self.wake();
         }
+        wakes
+    }
+
+    /// Returns whether somebody has removed the file: no collector finds it any more.
+    pub(in crate::writer) fn is_removed(&self) -> bool {
+        self.file.metadata().is_ok_and(|meta| meta.nlink() == 0)
+    }
+
+    /// Appends what is between two places in the main lane, which are not further apart than its size.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read.
+    pub(in crate::writer) fn read(&self, into: &mut Vec<u8>, from: u64, to: u64) -> io::Result<()> {
+        layout::read_lane(&self.file, into, (layout::HEAD as u64, self.main), from, to)
     }
 
     /// A full pipe wakes it too.
@@ -229,7 +247,18 @@ impl Lane {
     /// Returns whether there is room for so many bytes more within a limit.
     #[inline]
     pub(in crate::writer) fn has_room(&mut self, of: &Producer, bytes: u64, limit: u64) -> bool {
+        let limit = limit.min(self.size);
         self.used() + bytes <= limit || self.end - self.look(of) + bytes <= limit
+    }
+
+    /// Returns where the lane ends.
+    pub(in crate::writer) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// There is no room in it any more.
+    pub(in crate::writer) fn shut(&mut self) {
+        self.size = 0;
     }
 
     /// Returns the size of the lane.

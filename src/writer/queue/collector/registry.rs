@@ -42,6 +42,14 @@ pub(super) struct Lock {
     _file: File,
 }
 
+impl Lock {
+    /// Returns whether it is for the directory that is at this path now. `None` if there is none.
+    pub(super) fn is_for(&self, directory: &Directory) -> Option<bool> {
+        let meta = directory.path().metadata().ok()?;
+        Some(FileKey::of(&meta) == self.key)
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         if let Some(mut collected) = lock_list(&COLLECTED) {

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     batch::{Batch, Part},
+    home::Home,
     registry::Lock,
     rings::{Rings, Troubles},
     shared::{Shared, Woken},
@@ -32,6 +33,7 @@ const IS_IDLE_AFTER: Duration = Duration::from_secs(1);
 /// A collector at work.
 struct Run {
     shared: Arc<Shared>,
+    home: Home,
     rings: Rings,
     /// Which ring comes first in the next batch.
     first: usize,
@@ -69,6 +71,7 @@ pub(super) fn run(shared: Arc<Shared>, lock: Lock) {
     let now = Instant::now();
     let mut run = Run {
         rings: Rings::new(shared.directory.clone()),
+        home: Home::new(shared.directory.clone(), lock),
         shared,
         first: 0,
         scanned: now,
@@ -77,10 +80,9 @@ pub(super) fn run(shared: Arc<Shared>, lock: Lock) {
     };
     run.scan();
     if run.work() == Done::Forked {
-        return mem::forget((run, lock, over));
+        return mem::forget((run, over));
     }
     drop(run);
-    drop(lock);
 }
 
 /// The thread is over, whatever the reason.
@@ -124,7 +126,9 @@ impl Run {
     }
 
     fn scan(&mut self) {
-        self.rings.scan(&mut self.troubles);
+        if self.home.is_there(&mut self.troubles) {
+            self.rings.scan(&mut self.troubles);
+        }
         self.scanned = Instant::now();
         self.tell();
     }
@@ -258,7 +262,7 @@ impl Run {
             }
         }
         self.tell();
-        if self.shared.sleep(limit) == Woken::Change {
+        if self.shared.sleep(limit, self.home.pipe()) == Woken::Change {
             self.scan();
         }
     }

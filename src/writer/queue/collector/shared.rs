@@ -106,18 +106,24 @@ impl Shared {
         is_so(&waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
-    /// The thread: waits until somebody wakes it.
-    pub(super) fn sleep(&self, limit: Duration) -> Woken {
+    /// The thread: waits until somebody wakes it, by this pipe or another one.
+    pub(super) fn sleep(&self, limit: Duration, other: Option<&File>) -> Woken {
         let limit = Timespec::try_from(limit).ok();
-        let mut fds = [PollFd::new(&self.pipe, PollFlags::IN)];
-        if !matches!(poll(&mut fds, limit.as_ref()), Ok(1..)) {
+        let pipes = [Some(&self.pipe), other].into_iter().flatten();
+        let mut polled: Vec<PollFd<'_>> =
+            pipes.clone().map(|pipe| PollFd::new(pipe, PollFlags::IN)).collect();
+        if !matches!(poll(&mut polled, limit.as_ref()), Ok(1..)) {
             return Woken::Timeout; // or by a signal of a debugger, say
         }
-        let mut bytes = [0; 4096];
-        match (&self.pipe).read(&mut bytes) {
-            Ok(read) if bytes[..read].contains(&HAS_CHANGED) => Woken::Change,
-            _ => Woken::Lines,
+        let mut woken = Woken::Lines;
+        for mut pipe in pipes {
+            let mut bytes = [0; 4096];
+            let read = pipe.read(&mut bytes).unwrap_or(0); // they don't block
+            if bytes[..read].contains(&HAS_CHANGED) {
+                woken = Woken::Change;
+            }
         }
+        woken
     }
 
     /// Returns whether this is called by the sink or the error hook: then it would wait for itself.
@@ -192,7 +198,7 @@ impl Shared {
     /// Returns when somebody else has had the time to end, or an order has come.
     pub(super) fn pause_until(&self, at: Instant) -> bool {
         while Instant::now() < at && !self.orders().is_given_up {
-            self.sleep(at.saturating_duration_since(Instant::now()));
+            self.sleep(at.saturating_duration_since(Instant::now()), None);
         }
         self.orders().is_given_up
     }

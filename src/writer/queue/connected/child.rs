@@ -50,25 +50,27 @@ impl Orphans {
 }
 
 impl Connected {
-    /// Returns the queue of this process: itself, but in a child made by fork(2). There it may be that none can be made.
+    /// Returns the queue of this process: itself, but in a child made by fork(2), and when its ring was removed. It may be that
+    /// there can be none.
     #[inline]
     pub(super) fn here(&self) -> Option<&Connected> {
-        if self.forks == sys::forks() { Some(self) } else { self.in_child() }
+        if self.generation.load(Ordering::Relaxed) == sys::forks() { Some(self) } else { self.elsewhere() }
     }
 
     #[cold]
-    fn in_child(&self) -> Option<&Connected> {
-        if self.child.get().is_none() && self.orphans.is_due() {
+    fn elsewhere(&self) -> Option<&Connected> {
+        if self.successor.get().is_none() && self.orphans.is_due() {
             match Connected::connect(self.options.clone(), self.directory.clone()) {
-                Ok(child) => drop(self.child.set(Box::new(child))),
+                Ok(child) => drop(self.successor.set(Box::new(child))),
                 Err(error) => self.options.notice.tell(Trouble::Write, &error),
             }
         }
-        self.child.get()?.here()
+        self.successor.get()?.here()
     }
 
-    /// Returns the queue of this process, if anything was logged to it.
-    pub(super) fn here_if_any(&self) -> Option<&Connected> {
-        if self.forks == sys::forks() { Some(self) } else { self.child.get()?.here_if_any() }
+    /// Returns the queues of this process to which anything was logged: more than one, if a ring was removed.
+    pub(super) fn all_here(&self) -> impl Iterator<Item = &Connected> {
+        let chain = std::iter::successors(Some(self), |queue| queue.successor.get().map(|next| &**next));
+        chain.filter(|queue| queue.forks == sys::forks())
     }
 }

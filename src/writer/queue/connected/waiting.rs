@@ -36,6 +36,9 @@ impl Connected {
         let mut ticket = None;
         main.waiting += 1;
         let result = loop {
+            if self.producer.is_removed() && self.move_on(main) {
+                break Ok(());
+            }
             if ticket.is_none() && (is_large || began.elapsed() >= FIRST_AFTER) {
                 ticket = Some(main.first.join());
             }

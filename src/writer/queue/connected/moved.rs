@@ -1,0 +1,89 @@
+//! A ring whose file was removed, with its directory perhaps: no collector will ever find it. The worker makes another one, takes
+//! what is left in the old one along, and goes on there.
+
+use std::sync::atomic::Ordering;
+
+use super::{Connected, Main};
+use crate::{
+    Error,
+    error::Trouble,
+    writer::{
+        lines,
+        queue::{batches::LARGEST_BATCH, locked::Locked},
+        ring::{directory::Directory, layout::LONGEST_LINE, producer::DroppedFor},
+    },
+};
+
+/// The generation of forks of nobody: this is not the queue of this process any more, the one behind it is.
+pub(super) const MOVED: u64 = u64::MAX;
+
+impl Connected {
+    /// Looks whether the ring is still where a collector finds it, and moves if it isn't.
+    #[cold]
+    pub(super) fn look_after_ring(&self) {
+        if self.producer.is_removed() {
+            self.move_on(&mut self.lock());
+        }
+    }
+
+    /// Moves to another ring. Returns whether that is done.
+    pub(super) fn move_on(&self, main: &mut Locked<'_, Main>) -> bool {
+        if self.has_moved() {
+            return true;
+        }
+        let path = self.directory.path();
+        let made =
+            Directory::open(path).and_then(|directory| Connected::connect(self.options.clone(), directory));
+        let next = match made {
+            Ok(next) => next,
+            Err(error) => {
+                self.options.notice.tell(Trouble::Write, &error);
+                return false; // it is tried again
+            }
+        };
+        let moved = self.take_along(main, &next);
+        main.accepted -= moved.min(main.accepted);
+        // What was logged aside is not taken along: it has no place among the others there.
+        let settled = self.producer.taken_lines() + self.producer.dropped().iter().sum::<u64>();
+        let left = (main.accepted + self.accepted_aside.load(Ordering::Relaxed)).saturating_sub(settled);
+        self.accepted_aside.fetch_sub(left, Ordering::Relaxed);
+        next.accepted_aside.fetch_add(left, Ordering::Relaxed);
+        next.producer.drop_lines(DroppedFor::Nested, left);
+        main.lane.shut();
+        if self.successor.set(Box::new(next)).is_err() {
+            return true; // never: it is set under this lock
+        }
+        self.generation.store(MOVED, Ordering::Release);
+        let what =
+            format!("the ring of this process in {path:?} was removed: its lines are in another one now");
+        self.options.notice.tell(Trouble::Rings, &Error::invalid(what));
+        true
+    }
+
+    /// Copies the lines that no collector has taken. Returns how many.
+    fn take_along(&self, main: &mut Main, next: &Connected) -> u64 {
+        let (mut from, to) = (main.lane.look(&self.producer), main.lane.end());
+        let (mut count, mut bytes) = (0, Vec::new());
+        let mut next = (next, next.lock());
+        while from < to {
+            bytes.clear();
+            let until = to.min(from + (LARGEST_BATCH + LONGEST_LINE) as u64);
+            if self.producer.read(&mut bytes, from, until).is_err() {
+                break;
+            }
+            bytes.truncate(lines::whole(&bytes));
+            if bytes.is_empty() {
+                break;
+            }
+            next.1.lane.append(&next.0.producer, &bytes); // it is of the same size
+            from += bytes.len() as u64;
+            count += lines::count(&bytes);
+        }
+        next.1.accepted += count;
+        count
+    }
+
+    pub(super) fn has_moved(&self) -> bool {
+        self.generation.load(Ordering::Acquire) == MOVED
+    }
+}
