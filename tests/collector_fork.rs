@@ -122,7 +122,7 @@ fn child_has_grandchildren() {
             for round in 0..5 {
                 let own = THREADS + 2 * round;
                 wait_for(forked(|| {
-                    if round % 2 == 0 {
+                    if round.is_multiple_of(2) {
                         write_lines(&queue, own, LINES); // else it forks before it has logged at all
                     }
                     wait_for(forked(|| {
@@ -271,7 +271,7 @@ fn end_collector_in_child(guard: &CollectorGuard, round: u32) {
             } else {
                 drop(own);
             }
-            if case == "drop and exit" || round % 2 == 0 {
+            if case == "drop and exit" || round.is_multiple_of(2) {
                 process::exit(0);
             }
         }
@@ -365,7 +365,7 @@ fn child_forks_while_its_sink_hangs() {
         let began = Instant::now();
         let pid = forked(|| {
             write_lines(&queue, round, LINES);
-            if round % 2 == 0 {
+            if round.is_multiple_of(2) {
                 process::exit(0);
             }
         });

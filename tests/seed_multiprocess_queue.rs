@@ -58,7 +58,8 @@ fn three_workers_put_a_json_record_each_on_the_queue_and_the_listener_writes_thr
     messages.sort_unstable();
     assert_eq!(messages, ["processing a", "processing b", "processing c"]);
     let mut procs: Vec<u32> = lines.iter().map(|line| field(line, "proc").parse().expect("a pid")).collect();
-    (procs.sort_unstable(), pids.sort_unstable());
+    procs.sort_unstable();
+    pids.sort_unstable();
     assert_eq!(procs, pids);
 }
 
