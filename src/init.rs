@@ -16,8 +16,8 @@ const LEVEL: &str = "TASKLOG_LEVEL";
 
 /// Has everything that the program logs written to what `spec` asks for, with the lifecycle of its tasks.
 ///
-/// It opens a [`TaskWriter`] (a path, `instance:PATH`, `watched:PATH` or `stdout`, each also behind `queued+`: see
-/// [`TaskWriter::open`]), puts a [`TaskLayer`]
+/// It opens a [`TaskWriter`] (a path, `instance:PATH`, `watched:PATH` or `stdout`, each also behind `queued+`, or
+/// `queue:DIRECTORY` for a worker whose lines a collector writes: see [`TaskWriter::open`]), puts a [`TaskLayer`]
 /// with [`with_lifecycle`](TaskLayer::with_lifecycle) over it, and that under a [`LevelFilter`] into a registry,
 /// which becomes the global default subscriber.
 ///
@@ -36,7 +36,9 @@ const LEVEL: &str = "TASKLOG_LEVEL";
 /// it runs no exit handlers). No line waits in the program for either: each is with the operating system when its log
 /// call returns.
 ///
-/// Behind a queue, lines do wait. The guard has them written after the closing lines, and ends the queue: what is logged
+/// So it is with `queue:` too: a line is with the operating system, though not yet in the log, when its log call returns.
+///
+/// Behind a queue of this process (`queued+`), lines do wait. The guard has them written after the closing lines, and ends the queue: what is logged
 /// later is written directly. So does `std::process::exit` (but on Windows). SIGKILL, and SIGTERM or SIGINT (Ctrl+C) in a program
 /// that doesn't handle it, cost what is in the queue, and so does a panic with `panic = "abort"`. The queue has every option at its
 /// default; who needs others, or `flush_on_panic`, makes a `SharedQueue` and a [`TaskLayer`] by hand.

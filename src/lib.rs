@@ -35,7 +35,8 @@
 //!   the common cases short, [`TaskContext`] and [`continue_span!`] carry a task into another process.
 //! - [`writer::InstanceFile`] is a file of this process that rotates by itself; `writer::WatchedFile` is one path for any
 //!   number of processes that logrotate(8) rotates; `writer::SharedQueue` is a bounded queue before one of them, or any other
-//!   `io::Write`, with a thread that writes; [`writer::TaskWriter`] is one of them or standard output, chosen at run time.
+//!   `io::Write`, with a thread that writes; with `writer::Collector` it is one for many processes, and what a killed one has logged
+//!   is not lost; [`writer::TaskWriter`] is one of them or standard output, chosen at run time. [`writer`] says which when.
 //! - `writer::Rolling` adapts a `RollingFileAppender` of tracing-appender.
 //! - [`try_init`] puts all of it together in one call, from a text and `$TASKLOG_LEVEL`.
 //! - [`line::parse`] reads the lines back.
@@ -83,7 +84,8 @@
 //! - Finding the task from a helper needs tracing-subscriber's `Registry` below the layers.
 //! - With scoped subscribers only (`with_default`): a child span that is dropped on a thread without a subscriber keeps
 //!   its parent open, which then has no closing line before the [`InterruptGuard`] is dropped.
-//! - A process that is killed writes no closing line for its open tasks, and what is in a `SharedQueue` is lost.
+//! - A process that is killed writes no closing line for its open tasks, and what is in a `SharedQueue` of one process is lost.
+//! - A `Collector` that is killed has its last lines, as a rule 64 KiB at most, written again by the next one: they may be there twice.
 //! - A layer that is reloaded to nothing (`None`) leaves its open tasks open: they read INTERRUPTED at the end.
 //! - An event that another layer logs in its own `on_enter` or `on_exit` may have the tag of the neighbouring span.
 //! - tracing-subscriber can't make a span any more in a thread-local destructor after its own, or in an exit handler: it
@@ -102,6 +104,7 @@
 //!
 //! - **queue** (default) has `writer::SharedQueue`. It costs `crossbeam-channel` and `crossbeam-utils`, which **rolling** needs as
 //!   well.
+//! - **multiprocess** has `SharedQueue::connect` and `writer::Collector`, on Unix. It costs no further crate.
 //! - **rolling** (default) has `writer::Rolling`, for those who have a `RollingFileAppender`. It costs the
 //!   `tracing-appender` crate with what it needs, 16 crates in all, `time` and `crossbeam-channel` among them.
 //! - **watch** (default) has `writer::WatchedFile`. It costs `notify` with what it needs, 10 crates in all on Linux, `mio`
@@ -127,6 +130,7 @@
 //! | renames that the kernel keeps from replacing anything | yes | checked first | checked first |
 //! | INTERRUPTED when `main` returns | yes | yes | yes |
 //! | signals are blocked on the threads of `SharedQueue` and `WatchedFile`; a child of fork(2) has its parent's sink | yes | yes | no |
+//! | `SharedQueue` across processes, `Collector` | tested | written for, not tried | no |
 //! | lines in a `SharedQueue` at `process::exit` | written | written | lost without a guard: it doesn't run exit handlers |
 //! | INTERRUPTED at `process::exit` | yes | yes | no: it doesn't run exit handlers |
 
@@ -173,6 +177,6 @@ pub mod __private {
     pub use tracing;
 }
 
-#[cfg(all(doctest, feature = "queue", feature = "rolling", feature = "watch"))] // which its examples use
+#[cfg(all(doctest, unix, feature = "multiprocess", feature = "rolling", feature = "watch"))] // which its examples use
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -6,7 +6,41 @@
 //! | `WatchedFile` (feature `watch`) | one path, for any number of processes | by somebody else: logrotate(8) |
 //! | `Rolling` (feature `rolling`) | those who have a `RollingFileAppender` of tracing-appender | that one's: by the hour, day or week in UTC |
 //! | `SharedQueue` (feature `queue`) | a bounded queue before one of these, or any other `io::Write`, with a thread that writes | as the one behind it |
-//! | [`TaskWriter`] | an `InstanceFile`, a `WatchedFile` or standard output, each also behind a queue, chosen at run time by a text from configuration | as the chosen one |
+//! | `SharedQueue` and `Collector` (feature `multiprocess`, Unix) | the same for any number of processes: each has a ring, and one of them writes | as the one behind the collector |
+//! | [`TaskWriter`] | an `InstanceFile`, a `WatchedFile` or standard output, each also behind a queue, or a worker's end of a queue; chosen at run time by a text from configuration | as the chosen one |
+//!
+//! # Which writer when
+//!
+//! | you have | take |
+//! |---|---|
+//! | one process, or a file for each | an [`InstanceFile`] |
+//! | logrotate(8), or somebody else who rotates | a `WatchedFile`, in every process |
+//! | a sink that is slow now and then (a disk, a socket, a pipe), and callers that must not wait for it | a `SharedQueue` before it |
+//! | many processes, and one file that rotates by itself; or one sink, whatever it is | a `Collector` before it, and a `SharedQueue` that is connected to it in each process |
+//! | workers that may be killed, and log calls that must not cost a system call | the same |
+//! | a container whose log driver does the rest | `stdout` of a [`TaskWriter`] |
+//!
+//! **Why not two writers on one file?** Lines of a `WatchedFile` stay whole, whoever writes, since each is one write at the end of the
+//! file. But nobody can rotate such a file from within: who renames it pulls it away from the others, which go on in the old
+//! one. An [`InstanceFile`] is therefore one process's own, by a lock. And a lock within a process, such as a `Mutex<File>` has,
+//! means nothing to another process.
+//!
+//! **Why not a queue alone?** One that lives in a process dies with it: what a killed worker had in it is lost. One in a pipe or a
+//! socket costs a system call a line, and one with locks that processes share can be left locked by who is killed. And a queue
+//! writes nothing: there must be one who does, and only one.
+//!
+//! # What survives what
+//!
+//! | lines whose log call has returned | `InstanceFile`, `WatchedFile`, `stdout` | behind a `SharedQueue` in one process | `SharedQueue` across processes |
+//! |---|---|---|---|
+//! | return from `main`, a panic that unwinds | every line | every line | every line |
+//! | `process::exit` | every line | every line (but on Windows) | every line |
+//! | `abort`, `panic = "abort"` | every line | a panic: every line with `flush_on_panic`; else what is in the queue is lost | every line |
+//! | SIGKILL, the OOM killer, a signal that nobody handles | every line | what is in the queue is lost | every line. Of a collector: those that were on their way into the sink may be there twice |
+//! | fork(2) | the child writes to the same file | the child writes directly to the same sink | the child gets a ring of its own |
+//! | a sink that hangs | the log call waits in the system call | it waits `stall_timeout`; then lines are dropped and counted | the same, once the ring is full |
+//! | a full disk | lines are dropped, counted and announced, until there is room | the same with these writers; another sink is tried again | the same |
+//! | a power failure | what the kernel had written, or `sync` | the same | the same; rings on a tmpfs are gone |
 //!
 //! # What every writer promises
 //!

@@ -166,7 +166,7 @@ fn a_level_that_is_none_is_an_error_that_names_the_variable_and_leaves_nothing()
 
 #[test]
 fn a_spec_that_is_refused_sets_nothing() {
-    assert!(refused(Some("queue:x"), None).starts_with("\"queue:x\" asks for \"queue\", which this "));
+    assert!(refused(Some("queue:"), None).starts_with("\"queue:\" has no path after the colon: expected "));
     assert!(refused(Some(""), None).starts_with("the writer \"\" is empty: expected "));
 }
 

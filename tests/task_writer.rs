@@ -122,8 +122,8 @@ fn every_spec_leads_to_its_writer() {
 
 #[test]
 fn every_error_names_the_spec_and_what_to_write_and_leaves_nothing() {
-    let expected = "expected instance:PATH, a bare PATH, which means the same, watched:PATH, stdout, or, behind a queue, \
-                    queued+instance:PATH, queued+watched:PATH, queued+stdout";
+    let expected = "expected instance:PATH, a bare PATH, which means the same, watched:PATH, queue:DIRECTORY, stdout, or, \
+                    behind a queue, queued+instance:PATH, queued+watched:PATH, queued+stdout";
     let unknown = |spec: &str, kind: &str| {
         let way_out = "if it is the path of a file, write \"instance:\" before it";
         format!("{spec:?} asks for \"{kind}\", which is no writer: {expected}; {way_out}")
@@ -139,8 +139,13 @@ fn every_error_names_the_spec_and_what_to_write_and_leaves_nothing() {
         "\"watched:x.log\" asks for \"watched\", which needs the feature `watch` of tracing-tasklog"
             .to_owned(),
     );
-    let later = format!("\"queue:/q\" asks for \"queue\", which this version doesn't have yet: {expected}");
-    refused("queue:/q", later);
+    refused("queue:", format!("\"queue:\" has no path after the colon: {expected}"));
+    #[cfg(all(unix, not(feature = "multiprocess")))]
+    refused(
+        "queue:q",
+        "\"queue:q\" asks for \"queue\", which needs the feature `multiprocess` of tracing-tasklog"
+            .to_owned(),
+    );
     for spec in ["queued+instance:", "queued+watched:"] {
         #[cfg(feature = "queue")]
         refused(spec, format!("{spec:?} has no path after the colon: {expected}"));
@@ -154,7 +159,11 @@ fn every_error_names_the_spec_and_what_to_write_and_leaves_nothing() {
         let way_out = "if it is the path of a file, write \"instance:\" before it";
         refused(spec, format!("{spec:?} doesn't say what is behind the queue: {expected}; {way_out}"));
     }
-    refused("queued+queue:x", unknown("queued+queue:x", "queued+queue"));
+    let twice = "puts a queue before a queue: what waits in the first one is lost when this process is killed. Leave \
+                 \"queued+\" out: a log call doesn't wait for the sink without it either";
+    for spec in ["queued+queue:q", "queued+queue:"] {
+        refused(spec, format!("{spec:?} {twice}"));
+    }
     refused("syslog:local0", unknown("syslog:local0", "syslog"));
     refused("Instance:x.log", unknown("Instance:x.log", "Instance"));
     refused("stdout:", unknown("stdout:", "stdout"));

@@ -91,6 +91,10 @@ pub enum Overflow {
 ///
 /// Clones share the queue. It ends with its [`QueueGuard`], or with its last clone.
 ///
+/// That is the queue of one process. With the feature `multiprocess`, on Unix, `SharedQueue::connect` makes the end of a queue that
+/// many processes share: there the lines outlive the process that has logged them, and a `Collector`, in one process, has the
+/// thread and the sink.
+///
 /// # When the queue is full
 ///
 /// What happens then is up to [`overflow`](SharedQueueBuilder::overflow): as a rule the log call waits. A sink that takes nothing
@@ -196,7 +200,43 @@ impl SharedQueue {
         SharedQueueBuilder::new()
     }
 
-    /// Connects to the collector of a directory with every option at its default.
+    /// Connects this process, a worker, to the [`Collector`] of a directory, with every option at its default.
+    ///
+    /// A log call copies its line into a ring of this process, a mapped file in that directory, and returns. From then on the line
+    /// is safe from whatever becomes of the process: SIGKILL, an abort, `process::exit` lose nothing, and there is nothing to flush,
+    /// no guard and no thread. The collector writes it within 50 ms. [`Collector`] says where the directory belongs and
+    /// what it costs.
+    ///
+    /// - **No collector yet**, or none for a while: the line waits in the ring. When that is full,
+    ///   [`overflow`](SharedQueueBuilder::overflow) decides; see there for the 5 s of [`stall_timeout`](SharedQueueBuilder::stall_timeout).
+    ///   What is dropped is counted ([`drops`](Self::drops)), the error hook or stderr is told, and the log says so with the name of
+    ///   this worker: `$TASKLOG_INSTANCE`, or the process id.
+    /// - **Other workers** don't matter: each has a ring of its own, and nobody waits for the lock of another process.
+    /// - **In a child made by fork(2)** the queue has a ring of its own, which is made with its first line. If that can't be, its
+    ///   lines are lost, counted and told, and it is tried again once a second.
+    /// - **A log call inside of another one**, one in a signal handler, and those of a collector's own thread never wait: what finds no
+    ///   room goes into 64 KiB beside the ring, in order; what doesn't fit there is counted.
+    /// - **Lines about tasks** (RUNNING and its like, retry separators) have room for another 64 KiB when the ring is full.
+    /// - **A line that is larger than the ring**, or than 16 MiB, is cut, ends in ` [cut N bytes]`, and is counted (`cut_lines`).
+    /// - Connected twice, a process has two rings. Clones share one; it ends with the last of them.
+    /// - [`io::Write::flush`] has nothing to do: the kernel has the lines. Only [`CollectorGuard::flush`] knows when they are written.
+    ///
+    /// ```
+    /// use tracing_subscriber::prelude::*;
+    /// use tracing_tasklog::{TaskLayer, TaskSpanExt, task_span, writer::SharedQueue};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # std::env::set_current_dir(&dir)?;
+    /// let queue = SharedQueue::connect("run/q")?; // the collector may come later
+    /// let layer = TaskLayer::new(queue.clone()).with_lifecycle(true);
+    /// let _interrupts_open_tasks = layer.interrupt_on_drop();
+    /// tracing_subscriber::registry().with(layer).init();
+    ///
+    /// task_span!("send_email", "abc12345").run_task(|| tracing::info!("Connecting to SMTP server"));
+    /// let stats = queue.stats();
+    /// assert_eq!((stats.accepted_lines, stats.written_lines, stats.queued_lines), (3, 0, 3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -208,7 +248,7 @@ impl SharedQueue {
 
     /// Returns the counters as they are now: one snapshot. In a signal handler that has interrupted a log call, zeros.
     ///
-    /// Of a queue that is [connected](Self::connect) to a collector: those of this process. What the collector has taken counts as
+    /// Of a queue that is connected to a collector: those of this process. What the collector has taken counts as
     /// written.
     pub fn stats(&self) -> Stats {
         match &*self.0 {

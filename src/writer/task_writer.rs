@@ -22,11 +22,17 @@ use super::{
 use crate::Error;
 
 /// What can be written before the colon, or alone.
-const EXPECTED: &str = "expected instance:PATH, a bare PATH, which means the same, watched:PATH, stdout, or, behind a \
-                        queue, queued+instance:PATH, queued+watched:PATH, queued+stdout";
+const EXPECTED: &str = "expected instance:PATH, a bare PATH, which means the same, watched:PATH, queue:DIRECTORY, stdout, \
+                        or, behind a queue, queued+instance:PATH, queued+watched:PATH, queued+stdout";
 
-/// An [`InstanceFile`], a `WatchedFile` or standard output, each also behind a `SharedQueue` of its own, chosen at run time: by
-/// [`open`](TaskWriter::open), or by `From`.
+/// What a worker's queue needs.
+#[cfg(all(unix, not(feature = "multiprocess")))]
+const NEEDED: &str = "the feature `multiprocess` of tracing-tasklog";
+#[cfg(not(unix))]
+const NEEDED: &str = "Unix: a worker's queue is a file that is locked as only Unix does";
+
+/// An [`InstanceFile`], a `WatchedFile` or standard output, each also behind a `SharedQueue` of its own, or the worker's end of a
+/// `SharedQueue` for many processes; chosen at run time: by [`open`](TaskWriter::open), or by `From`.
 ///
 /// It promises [what every writer does](crate::writer), standard output included: a line that can't be written, to
 /// a pipe that nobody reads any more, say, is counted, and neither an error nor a panic. Clones share the counters,
@@ -71,11 +77,13 @@ impl TaskWriter {
     /// | `instance:logs/tasks-{instance}.log` | an [`InstanceFile`] with every option at its default; the path may have [placeholders](InstanceFile::builder) |
     /// | `logs/tasks-{instance}.log` | the same: a bare path |
     /// | `watched:/var/log/app/tasks.log` | a `WatchedFile` with every option at its default (feature `watch`) |
+    /// | `queue:/run/app/q` | a `SharedQueue` that is connected to the `Collector` of that directory, with every option at its default (feature `multiprocess`, on Unix): another process writes. There need not be one yet |
     /// | `stdout` | standard output, for containers: whole lines, each written before the log call returns |
     /// | `queued+instance:…`, `queued+watched:…`, `queued+stdout` | the same behind a `SharedQueue` with every option at its default (feature `queue`): a thread of its own writes. It ends with the last clone, or with the guard of [`try_init`](crate::try_init); lines that are logged later are written directly. What the process leaves in it is written when it exits |
     ///
     /// What looks like a kind of writer, two ASCII letters or more, `+` among them, before the first colon, is
-    /// taken for one. Put `instance:` before a path that looks so; `C:\logs\tasks.log` doesn't.
+    /// taken for one. Put `instance:` before a path that looks so; `C:\logs\tasks.log` doesn't. The directory of a queue is
+    /// taken as it is: it has no placeholders, because all processes of the queue name the same.
     ///
     /// On Unix a line goes past the buffer of `io::stdout`: a line that the program has begun to print, and not
     /// ended or flushed yet, follows it. A standard output that was closed before the program began is the null
@@ -83,11 +91,13 @@ impl TaskWriter {
     ///
     /// # Errors
     ///
-    /// - The spec is empty, or has nothing after `instance:` or `watched:`.
-    /// - It asks for a writer that isn't there: `queue:` is a name of a later version. A bare `stderr`, `STDOUT` or
+    /// - The spec is empty, or has nothing after `instance:`, `watched:` or `queue:`.
+    /// - It asks for a writer that isn't there, or for one whose feature is off. A bare `stderr`, `STDOUT` or
     ///   `queue+stdout`, which nobody means as the name of a file, is refused too, and so is a bare path behind `queued+`.
+    /// - It asks for `queued+queue:`. What waits in the first queue dies with its process: that would take away what the second
+    ///   one is for.
     /// - The file can't be opened: see [`InstanceFile`](super::InstanceFileBuilder::build) and `WatchedFile`.
-    /// - The thread of the queue can't be started.
+    /// - The thread of the queue can't be started; the directory of the queue can't be used: see `SharedQueueBuilder::connect`.
     ///
     /// ```
     /// use tracing_tasklog::writer::TaskWriter;
@@ -110,10 +120,7 @@ impl TaskWriter {
         match split(part) {
             (None, "stdout") => Ok(TaskWriter(Chosen::Stdout(Stdout::new()))),
             (None, word) if is_meant_for_a_kind(word) => Err(unknown(spec, word)),
-            (Some("queue"), _) => Err(Error::invalid(format!(
-                "{spec:?} asks for \"queue\", which this version doesn't have yet: {EXPECTED}"
-            ))),
-            (Some("instance" | "watched"), "") => {
+            (Some("instance" | "watched" | "queue"), "") => {
                 Err(Error::invalid(format!("{spec:?} has no path after the colon: {EXPECTED}")))
             }
             (None | Some("instance"), path) => InstanceFile::builder(path).build().map(TaskWriter::from),
@@ -123,6 +130,12 @@ impl TaskWriter {
             ))),
             #[cfg(feature = "watch")]
             (Some("watched"), path) => WatchedFile::open(path).map(TaskWriter::from),
+            #[cfg(not(all(feature = "multiprocess", unix)))]
+            (Some("queue"), _) => {
+                Err(Error::invalid(format!("{spec:?} asks for \"queue\", which needs {NEEDED}")))
+            }
+            #[cfg(all(feature = "multiprocess", unix))]
+            (Some("queue"), directory) => super::SharedQueue::connect(directory).map(TaskWriter::from),
             (Some(kind), _) => Err(unknown(spec, kind)),
         }
     }
@@ -131,6 +144,12 @@ impl TaskWriter {
     fn behind_a_queue(spec: &str, behind: &str) -> Result<TaskWriter, Error> {
         match split(behind) {
             (Some("instance" | "watched"), _) | (None, "stdout") => {}
+            (Some("queue"), _) => {
+                return Err(Error::invalid(format!(
+                    "{spec:?} puts a queue before a queue: what waits in the first one is lost when this process is killed. \
+                     Leave \"queued+\" out: a log call doesn't wait for the sink without it either"
+                )));
+            }
             (Some(kind), _) => return Err(unknown(spec, &format!("queued+{kind}"))),
             (None, _) => {
                 return Err(Error::invalid(format!(
@@ -176,7 +195,9 @@ impl TaskWriter {
     }
 
     /// Returns when every line written so far is on the disk: [`InstanceFile::sync`]. A standard output that is a pipe
-    /// or a terminal has no disk to wait for; of a `SharedQueue` with a sink of its own nobody knows, so that is flushed.
+    /// or a terminal has no disk to wait for; of a `SharedQueue` with a sink of its own nobody knows, so that is flushed. With
+    /// `queue:` there is nothing to wait for: a line is with the kernel when its log call returns, and safe there whatever becomes of
+    /// this process. On the disk it is after the collector has written it, and its own `sync`.
     ///
     /// # Errors
     ///

@@ -13,6 +13,8 @@ pub fn output_of(example: &str, temp: &Path) -> String {
     command
         .args(["run", "--quiet", "--offline", "--example", example])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("CARGO_NET_OFFLINE", "true") // for one that builds itself again, with a feature
+        .env("CARGO_TERM_QUIET", "true")
         .env("TMPDIR", temp);
     let output = Child::of_command(command).limit(LIMIT).spawn().wait().assert_success();
     assert_eq!(output.stderr, "", "{output}");

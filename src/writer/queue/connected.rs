@@ -14,7 +14,7 @@ use std::{
     time::Instant,
 };
 
-use self::child::Orphans;
+use self::{child::Orphans, waiting::NoRoom};
 use super::{
     batches::RESERVED,
     drops::{Cause, Drops},
@@ -151,28 +151,16 @@ impl Connected {
     /// The same when there is no room, or others go first.
     #[cold]
     fn take_crowded(&self, mut main: Locked<'_, Main>, lines: &[u8], kind: LineKind, count: u64) {
-        let has_left = |queue: &Connected, main: &mut Main| {
-            let has_moved = queue.has_moved();
-            main.accepted -= if has_moved { count } else { 0 }; // the other one counts it
-            has_moved
+        let refused = match self.wait_for_room(&mut main, lines.len(), kind) {
+            Ok(()) => return self.append(main, lines, kind),
+            Err(NoRoom::For(cause)) => return self.refuse(main, cause, count),
+            Err(refused) => refused,
         };
-        if has_left(self, &mut main) {
-            drop(main);
-            return self.take(lines, kind, false);
-        }
-        if kind.is_nested {
-            main.accepted -= count; // the aside lane counts it
-            drop(main);
-            return self.take_aside(lines, count);
-        }
-        let waited = self.wait_for_room(&mut main, lines.len(), kind);
-        if has_left(self, &mut main) {
-            drop(main);
-            return self.take(lines, kind, false);
-        }
-        match waited {
-            Ok(()) => self.append(main, lines, kind),
-            Err(cause) => self.refuse(main, cause, count),
+        main.accepted -= count; // whoever takes it counts it
+        drop(main);
+        match refused {
+            NoRoom::HasMoved => self.take(lines, kind, false),
+            _ => self.take_aside(lines, count),
         }
     }
 

@@ -29,7 +29,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::layout::Passport;
+use super::{
+    layout::Passport,
+    own::{self, Registered},
+};
 use crate::{Error, sys};
 
 const RING: &str = "ring";
@@ -149,9 +152,11 @@ impl Directory {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let name = format!("{}-{now:x}-{}", process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let [path, under] = [NEW, RING].map(|extension| self.path.join(&name).with_extension(extension));
-        let file = open_options().create_new(true).mode(0o600).open(&path)?;
-        file.set_permissions(only_owner())?;
-        Ok(NewRing { file: Arc::new(file), path, under, has_name: false })
+        let make = || open_options().create_new(true).mode(0o600).open(&path);
+        let (file, own) = own::make(make)?;
+        let new = NewRing { file, own: Some(own), path, under, has_name: false };
+        new.file.set_permissions(only_owner())?;
+        Ok(new)
     }
 
     /// Returns the paths of the rings, and of those that are being made.
@@ -178,17 +183,18 @@ impl Directory {
 #[derive(Debug)]
 pub(super) struct NewRing {
     pub(super) file: Arc<File>,
+    own: Option<Registered>,
     path: PathBuf,
     under: PathBuf,
     has_name: bool,
 }
 
 impl NewRing {
-    /// Gives it the name that collectors look for. Returns its path.
-    pub(super) fn name(&mut self) -> io::Result<PathBuf> {
+    /// Gives it the name that collectors look for. Returns its path, and what says that it is this process's.
+    pub(super) fn name(mut self) -> io::Result<(PathBuf, Option<Registered>)> {
         fs::rename(&self.path, &self.under)?;
         self.has_name = true;
-        Ok(self.under.clone())
+        Ok((self.under.clone(), self.own.take()))
     }
 }
 
@@ -202,8 +208,8 @@ impl Drop for NewRing {
 
 /// Removes the file of a ring whose making has been given up: the process that made it is gone.
 pub(in crate::writer) fn remove_unfinished(path: &Path) -> io::Result<()> {
-    let Some(pid) = path.file_stem().and_then(OsStr::to_str).and_then(pid_in) else { return Ok(()) };
-    if pid == process::id() {
+    let has_name = path.file_stem().and_then(OsStr::to_str).is_some_and(is_name_of_ring);
+    if !has_name || own::find(FileKey::of(&fs::symlink_metadata(path)?)).is_some() {
         return Ok(()); // to close a file of this process would release its lock
     }
     let file = open_ring(path)?.1;
@@ -212,12 +218,11 @@ pub(in crate::writer) fn remove_unfinished(path: &Path) -> io::Result<()> {
     if Passport::may_become_one(&beginning[..read]) && lock(&file)? { fs::remove_file(path) } else { Ok(()) }
 }
 
-/// Returns the process in the name of a ring, if it looks like one: `PID-HEX-NUMBER`.
-fn pid_in(name: &str) -> Option<u32> {
-    let mut parts = name.split('-');
-    let (pid, time, number) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_name = u128::from_str_radix(time, 16).is_ok() && number.parse::<u64>().is_ok();
-    pid.parse().ok().filter(|_| is_name && parts.next().is_none())
+/// Returns whether a name looks like that of a ring: `PID-HEX-NUMBER`.
+fn is_name_of_ring(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('-').collect();
+    let &[pid, time, number] = parts.as_slice() else { return false };
+    pid.parse::<u32>().is_ok() && u128::from_str_radix(time, 16).is_ok() && number.parse::<u64>().is_ok()
 }
 
 /// Opens a file that is taken for a ring.

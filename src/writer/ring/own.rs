@@ -3,6 +3,7 @@
 
 use std::{
     fs::File,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -35,12 +36,15 @@ pub(super) struct Registered {
     key: FileKey,
 }
 
-/// Makes a ring of this process known.
-pub(super) fn register(key: FileKey, file: &Arc<File>) -> Registered {
-    if let Some(mut own) = lock() {
-        own.push(Own { key, file: Arc::clone(file), forks: sys::forks() });
+/// Makes the file of a ring of this process, and makes that known: whoever finds the file finds it in here.
+pub(super) fn make(file: impl FnOnce() -> io::Result<File>) -> io::Result<(Arc<File>, Registered)> {
+    let list = lock();
+    let file = Arc::new(file()?);
+    let key = FileKey::of(&file.metadata()?);
+    if let Some(mut own) = list {
+        own.push(Own { key, file: Arc::clone(&file), forks: sys::forks() });
     }
-    Registered { key }
+    Ok((file, Registered { key }))
 }
 
 impl Drop for Registered {

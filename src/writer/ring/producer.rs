@@ -15,9 +15,9 @@ use rustix::{
 };
 
 use super::{
-    directory::{self, Directory, FileKey},
+    directory::{self, Directory},
     layout::{self, ASIDE, Passport, Taken},
-    own::{self, Registered},
+    own::Registered,
     protocol,
 };
 use crate::{
@@ -37,7 +37,7 @@ pub(in crate::writer) struct Producer {
     /// The size of the main lane.
     main: u64,
     pipe: File,
-    _own: Registered,
+    _own: Option<Registered>,
 }
 
 /// A cause for which lines are dropped: the place where they are counted.
@@ -107,10 +107,10 @@ pub(in crate::writer) fn make(
     Ok((producer, lanes))
 }
 
-type Made = (PathBuf, Arc<File>, Numbers, [Range; 2], Registered);
+type Made = (PathBuf, Arc<File>, Numbers, [Range; 2], Option<Registered>);
 
 fn make_file(directory: &Directory, passport: &Passport) -> io::Result<Made> {
-    let mut new = directory.make_ring()?;
+    let new = directory.make_ring()?;
     if !directory::lock(&new.file)? {
         return Err(ErrorKind::NotFound.into()); // a collector is about to remove it
     }
@@ -119,8 +119,7 @@ fn make_file(directory: &Directory, passport: &Passport) -> io::Result<Made> {
     let file = Arc::clone(&new.file); // never a second file descriptor: to close it would release the lock
     let sizes = [passport.main, passport.aside].map(|size| usize::try_from(size).unwrap_or(usize::MAX));
     let (numbers, ranges) = map::map_file(&file, layout::HEAD, sizes)?;
-    let own = own::register(FileKey::of(&file.metadata()?), &file);
-    let path = new.name()?;
+    let (path, own) = new.name()?;
     Ok((path, file, numbers, ranges, own))
 }
 

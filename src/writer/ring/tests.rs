@@ -264,13 +264,22 @@ fn a_ring_has_all_its_blocks() {
 }
 
 #[test]
-fn an_unfinished_ring_of_a_process_that_is_gone_is_removed_and_no_other() {
+fn an_unfinished_ring_of_a_process_that_is_gone_is_removed_and_nothing_else() {
     let folder = tempfile::tempdir().expect("a folder");
-    let own = folder.path().join(format!("{}-1-1.new", std::process::id()));
-    let gone = folder.path().join("0-1-1.new");
-    for path in [&own, &gone] {
-        File::create(path).expect("a file").set_permissions(fs::Permissions::from_mode(0o600)).expect("mode");
-        directory::remove_unfinished(path).expect("looked at");
-    }
-    assert!(own.exists() && !gone.exists());
+    let make = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("mode");
+        directory::remove_unfinished(&path).expect("looked at");
+        path.exists()
+    };
+    assert!(!make("1-a-1.new", "") && !make("1-a-2.new", "tasklog\nand more"));
+    assert!(make("1-a-3.new", "a text") && make("notes.new", "") && make("1-x-1.new", ""));
+    let directory = Directory::open(&folder.path().join("q")).expect("a directory");
+    let own = directory.make_ring().expect("a file");
+    let path = directory.list().expect("a list").1.remove(0);
+    directory::remove_unfinished(&path).expect("looked at");
+    assert!(path.exists());
+    drop(own);
+    assert!(!path.exists());
 }

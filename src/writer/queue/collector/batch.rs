@@ -4,20 +4,18 @@ use std::time::Instant;
 
 use super::{
     builder::BATCH,
+    part::{Entry, Part},
     rings::{Ring, Rings, Troubles},
 };
 use crate::writer::{
     lines,
     queue::{Drops, inner::Inner, ledger},
-    ring::{
-        consumer::{Consumer, Flaw},
-        directory::FileKey,
-        layout::Taken,
-    },
+    ring::{consumer::Flaw, layout::Taken},
 };
 
-/// How many bytes of aside lines go with one batch: they fit into the side buffer.
+/// How many aside lines go with one batch: they fit into the side buffer.
 const ASIDE: usize = 64 * 1024;
+const ENTRIES: usize = 512;
 
 /// How many bytes a ring has in a batch at least, if it has them: so that it isn't read in tiny parts.
 const SMALLEST: usize = 4096;
@@ -30,58 +28,11 @@ pub(super) struct Batch {
     pub(super) lines: u64,
     pub(super) announcements: u64,
     pub(super) parts: Vec<Part>,
-    /// How many bytes of aside lines were handed over.
+    /// How many bytes of aside lines were handed over, and in how many entries.
     aside: usize,
+    entries: usize,
     /// There is more where it came from.
     pub(super) has_more: bool,
-}
-
-/// What a batch has of one ring: lines, then what the log says of the worker.
-#[derive(Debug)]
-pub(super) struct Part {
-    pub(super) key: FileKey,
-    /// Where it is in the batch, and how much of it are the worker's lines.
-    begin: usize,
-    main: usize,
-    end: usize,
-    entries: Vec<Entry>,
-    /// What was taken of the ring before it, and with it.
-    before: Taken,
-    after: Taken,
-}
-
-/// An entry of the aside lane that was handed over.
-#[derive(Debug)]
-struct Entry {
-    /// Its number in the side buffer.
-    number: u64,
-    lines: u64,
-    /// The place behind it.
-    behind: u64,
-}
-
-impl Part {
-    /// What was taken of the ring when so many bytes of the batch are settled, and so many entries of the side buffer: whole lines.
-    pub(super) fn taken(&self, settled: usize, entries: u64, ring: &Consumer) -> Result<Taken, Flaw> {
-        if settled >= self.end && self.entries.last().is_none_or(|last| last.number <= entries) {
-            return Ok(self.after);
-        }
-        let mut taken = self.before;
-        let most = settled.saturating_sub(self.begin).min(self.main);
-        if most > 0 {
-            let mut bytes = Vec::new();
-            let to = taken.main + most as u64;
-            ring.read(&mut bytes, taken.main, to)?;
-            let whole = lines::whole(&bytes);
-            taken.main += whole as u64;
-            taken.lines = taken.lines.wrapping_add(lines::count(&bytes));
-        }
-        for entry in self.entries.iter().take_while(|entry| entry.number <= entries) {
-            taken.aside = entry.behind;
-            taken.lines = taken.lines.wrapping_add(entry.lines);
-        }
-        Ok(taken)
-    }
 }
 
 impl Batch {
@@ -118,45 +69,56 @@ impl Batch {
         self.parts.is_empty()
     }
 
+    /// Gathers what a ring has: lines up to where the next entry of the aside lane belongs, then such entries.
     fn gather_from(&mut self, ring: &mut Ring, queue: &Inner, is_last: bool) -> Result<(), Flaw> {
-        let before = ring.consumer.taken();
         let progress = ring.consumer.progress();
-        let mut taken = before;
-        let begin = self.bytes.len();
-        let entry = ring.consumer.read_entry(taken.aside, progress.aside)?;
-        // An entry that belongs behind what is there, in a ring of somebody who is gone, would wait for ever.
+        let mut part = Part::new(&ring.consumer, self.bytes.len());
+        let entry = ring.consumer.read_entry(part.in_the_end.aside, progress.aside)?;
         let to = entry.as_ref().map_or(progress.main, |(belongs_at, ..)| progress.main.min(*belongs_at));
-        if to > taken.main {
-            let room = BATCH.saturating_sub(begin).max(SMALLEST);
-            taken.main = ring.consumer.read_lines(&mut self.bytes, taken.main, to, room)?;
+        if to > part.first {
+            let room = BATCH.saturating_sub(part.begin).max(SMALLEST);
+            part.in_the_end.main = ring.consumer.read_lines(&mut self.bytes, part.first, to, room)?;
         }
-        let count = lines::count(&self.bytes[begin..]);
+        part.main = self.bytes.len() - part.begin;
+        let count = lines::count(&self.bytes[part.begin..]);
         self.lines += count;
-        taken.lines = taken.lines.wrapping_add(count); // whatever was there before
-        let main = self.bytes.len() - begin;
-        let (mut next, mut entries) = (entry, Vec::new());
-        while let Some((belongs_at, bytes, behind)) = next {
-            let is_due = taken.main >= belongs_at || (ring.is_abandoned && taken.main == progress.main);
-            if !is_due || self.aside + bytes.len() > ASIDE {
-                break;
-            }
-            self.aside += bytes.len();
-            let count = lines::count(&bytes);
-            taken.lines = taken.lines.wrapping_add(count);
-            let position = queue.lock().position + self.bytes.len() as u64;
-            queue.side.push(position, &bytes, count, false);
-            entries.push(Entry { number: queue.side.pushed(), lines: count, behind });
-            taken.aside = behind;
-            next = ring.consumer.read_entry(behind, progress.aside).ok().flatten(); // what is wrong is seen next time
-        }
-        self.announce(ring, &mut taken, queue, is_last);
-        if taken != before {
-            self.has_more |= taken.main < progress.main;
+        part.in_the_end.lines = part.in_the_end.lines.wrapping_add(count); // whatever was there before
+        self.gather_entries(ring, &mut part, entry, queue);
+        self.announce(ring, &mut part.in_the_end, queue, is_last);
+        part.end = self.bytes.len();
+        if part.is_news() {
+            self.has_more |= part.in_the_end.main < progress.main;
             ring.is_busy = true;
-            let (key, end) = (ring.consumer.key(), self.bytes.len());
-            self.parts.push(Part { key, begin, main, end, entries, before, after: taken });
+            self.parts.push(part);
         }
         Ok(())
+    }
+
+    /// Hands over the entries whose place has come.
+    fn gather_entries(
+        &mut self,
+        ring: &Ring,
+        part: &mut Part,
+        mut next: Option<(u64, Vec<u8>, u64)>,
+        queue: &Inner,
+    ) {
+        let (progress, taken) = (ring.consumer.progress(), &mut part.in_the_end);
+        while let Some((belongs_at, bytes, behind)) = next {
+            // One that belongs behind all that is there, in a ring of somebody who is gone, would wait for ever.
+            let is_due = taken.main >= belongs_at || (ring.is_abandoned && taken.main == progress.main);
+            if !is_due || self.aside + bytes.len() > ASIDE || self.entries == ENTRIES {
+                break;
+            }
+            let count = lines::count(&bytes);
+            let position = queue.lock().position + self.bytes.len() as u64;
+            queue.side.push(position, &bytes, count, false);
+            self.aside += bytes.len();
+            self.entries += 1;
+            part.entries.push(Entry { number: queue.side.pushed(), lines: count, behind });
+            taken.aside = behind;
+            taken.lines = taken.lines.wrapping_add(count);
+            next = ring.consumer.read_entry(behind, progress.aside).ok().flatten(); // what is wrong is seen next time
+        }
     }
 
     /// Has the log say what the worker has dropped, when that is due.

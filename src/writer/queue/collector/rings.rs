@@ -42,6 +42,10 @@ pub(super) struct Ring {
 }
 
 impl Ring {
+    fn new(consumer: Consumer) -> Self {
+        Ring { consumer, gap: None, told: None, is_abandoned: false, is_busy: true }
+    }
+
     /// Returns whether there is something to read.
     pub(super) fn has_lines(&self) -> bool {
         let (progress, taken) = (self.consumer.progress(), self.consumer.taken());
@@ -113,13 +117,7 @@ impl Rings {
             match Consumer::open(path) {
                 Ok(consumer) => {
                     self.last_opened.clone_from(path);
-                    self.open.push(Ring {
-                        consumer,
-                        gap: None,
-                        told: None,
-                        is_abandoned: false,
-                        is_busy: true,
-                    });
+                    self.open.push(Ring::new(consumer));
                 }
                 Err(Flaw::Nonsense(what)) => {
                     seen.extend(key_of(path));

@@ -7,8 +7,9 @@ use std::{
 };
 
 use super::{
-    batch::{Batch, Part},
+    batch::Batch,
     home::Home,
+    part::Part,
     registry::Lock,
     rings::{Rings, Troubles},
     shared::{Shared, Woken},
@@ -114,15 +115,15 @@ impl Run {
                 Ok(_) => self.rest(),
                 Err(done) => return done,
             }
-            let every = if self.worked.elapsed() < IS_IDLE_AFTER || self.rings.are_too_many {
-                SCAN_EVERY
-            } else {
-                SCAN_IDLE_EVERY
-            };
-            if self.scanned.elapsed() >= every {
+            if self.scanned.elapsed() >= self.scan_every() {
                 self.scan();
             }
         }
+    }
+
+    fn scan_every(&self) -> Duration {
+        let is_idle = self.worked.elapsed() >= IS_IDLE_AFTER && !self.rings.are_too_many;
+        if is_idle { SCAN_IDLE_EVERY } else { SCAN_EVERY }
     }
 
     fn scan(&mut self) {
@@ -179,7 +180,7 @@ impl Run {
     fn write(&mut self, batch: Batch) -> Done {
         let shared = Arc::clone(&self.shared);
         let queue = &*shared.queue;
-        let Batch { bytes, lines, announcements, parts, .. } = batch;
+        let Batch { bytes, lines, announcements, mut parts, .. } = batch;
         let mut core = queue.lock();
         let (begin, lost) = (core.position, core.drops.total());
         core.take_batch(bytes, lines + announcements, &queue.batches);
@@ -192,7 +193,7 @@ impl Run {
             // Also in the middle of it: whoever comes after a sink that hangs, or after a process that is killed, writes only
             // what this one hasn't. What the sink has taken as a whole, only when it was flushed.
             if done.is_some() || !queue.is_all_settled() {
-                self.note(&parts, begin);
+                self.note(&mut parts, begin);
             }
             match (turn, done) {
                 (_, Some(done)) => break done,
@@ -233,7 +234,7 @@ impl Run {
     }
 
     /// Says in the rings how far they are taken: as far as the sink has taken the batch.
-    fn note(&mut self, parts: &[Part], begin: u64) {
+    fn note(&mut self, parts: &mut [Part], begin: u64) {
         let queue = &self.shared.queue;
         let settled = usize::try_from(queue.lock().settled - begin).unwrap_or(usize::MAX);
         let entries = queue.side.gone();
@@ -245,13 +246,9 @@ impl Run {
     /// Waits until there is something to do: for a moment, in which lines have company, and if there was nothing, until a worker
     /// wakes it.
     fn rest(&mut self) {
-        let has_worked = self.worked.elapsed() < LINGER;
-        let (state, limit) = if has_worked {
-            (protocol::LINGERS, LINGER)
-        } else if self.worked.elapsed() < IS_IDLE_AFTER || self.rings.are_too_many {
-            (protocol::SLEEPS, SCAN_EVERY)
-        } else {
-            (protocol::SLEEPS, SCAN_IDLE_EVERY)
+        let (state, limit) = match self.worked.elapsed() < LINGER {
+            true => (protocol::LINGERS, LINGER),
+            false => (protocol::SLEEPS, self.scan_every()),
         };
         self.rings.write_state(state, &mut self.troubles);
         if state == protocol::SLEEPS {

@@ -20,6 +20,27 @@ use crate::writer::{
 const PAUSE: Duration = Duration::from_micros(100);
 const PAUSE_AT_MOST: Duration = Duration::from_millis(10);
 
+/// Why there is no room for a line.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum NoRoom {
+    /// It is to be dropped.
+    For(Cause),
+    /// Nobody may wait here.
+    MustNotWait,
+    /// This isn't the ring of this process any more.
+    HasMoved,
+}
+
+/// Somebody who waits.
+struct Waiter {
+    began: Instant,
+    limit: Duration,
+    patience: Patience,
+    bytes: usize,
+    kind: LineKind,
+    ticket: Option<u64>,
+}
+
 impl Connected {
     /// Waits for room as long as the options have it.
     #[cold]
@@ -28,44 +49,58 @@ impl Connected {
         main: &mut Locked<'_, Main>,
         bytes: usize,
         kind: LineKind,
-    ) -> Result<(), Cause> {
-        let began = Instant::now();
-        let Some(limit) = self.options.limit_for_room() else { return Err(Cause::Full) };
-        let mut patience = Patience::new(main.lane.look(&self.producer), self.options.stall_timeout);
-        let is_large = bytes > self.options.capacity / 2;
-        let mut ticket = None;
+    ) -> Result<(), NoRoom> {
+        if self.has_moved() {
+            return Err(NoRoom::HasMoved);
+        }
+        if kind.is_nested {
+            return Err(NoRoom::MustNotWait);
+        }
+        let limit = self.options.limit_for_room().ok_or(NoRoom::For(Cause::Full))?;
+        let patience = Patience::new(main.lane.look(&self.producer), self.options.stall_timeout);
+        let mut waiter = Waiter { began: Instant::now(), limit, patience, bytes, kind, ticket: None };
         main.waiting += 1;
         let result = loop {
-            if self.producer.is_removed() && self.move_on(main) {
-                break Ok(());
-            }
-            if ticket.is_none() && (is_large || began.elapsed() >= FIRST_AFTER) {
-                ticket = Some(main.first.join());
-            }
-            main.lane.look(&self.producer);
-            if main.first.is_turn_of(ticket) && self.has_room(main, bytes, kind) {
-                break Ok(());
-            }
-            if main.is_stalled() {
-                break Err(Cause::Stalled);
-            }
-            let left = limit.saturating_sub(began.elapsed());
-            if left.is_zero() {
-                break Err(Cause::Full);
-            }
-            main.without(|| {
-                self.producer.wake_if_needed(true);
-                thread::sleep((began.elapsed() / 8).clamp(PAUSE, PAUSE_AT_MOST).min(left));
-            });
-            let taken = main.lane.look(&self.producer);
-            if patience.look(taken) {
-                main.stalled_at = Some(taken);
+            if let Some(result) = self.look_for_room(main, &mut waiter) {
+                break result;
             }
         };
         main.waiting -= 1;
-        if let Some(ticket) = ticket {
+        if let Some(ticket) = waiter.ticket {
             main.first.leave(ticket);
         }
         result
+    }
+
+    /// Looks for room, and pauses if there is none.
+    fn look_for_room(&self, main: &mut Locked<'_, Main>, waiter: &mut Waiter) -> Option<Result<(), NoRoom>> {
+        if self.producer.is_removed() && self.move_on(main) {
+            return Some(Err(NoRoom::HasMoved));
+        }
+        let waited = waiter.began.elapsed();
+        let is_large = waiter.bytes > self.options.capacity / 2;
+        if waiter.ticket.is_none() && (is_large || waited >= FIRST_AFTER) {
+            waiter.ticket = Some(main.first.join());
+        }
+        main.lane.look(&self.producer);
+        if main.first.is_turn_of(waiter.ticket) && self.has_room(main, waiter.bytes, waiter.kind) {
+            return Some(Ok(()));
+        }
+        if main.is_stalled() {
+            return Some(Err(NoRoom::For(Cause::Stalled)));
+        }
+        let left = waiter.limit.saturating_sub(waited);
+        if left.is_zero() {
+            return Some(Err(NoRoom::For(Cause::Full)));
+        }
+        main.without(|| {
+            self.producer.wake_if_needed(true);
+            thread::sleep((waited / 8).clamp(PAUSE, PAUSE_AT_MOST).min(left));
+        });
+        let taken = main.lane.look(&self.producer);
+        if waiter.patience.look(taken) {
+            main.stalled_at = Some(taken);
+        }
+        None
     }
 }
