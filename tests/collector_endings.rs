@@ -6,6 +6,10 @@
 mod collector_kit;
 #[path = "collector_endings/collectors.rs"]
 mod collectors;
+#[path = "collector_trust/crafted.rs"]
+mod crafted;
+#[path = "collector_endings/given_up.rs"]
+mod given_up;
 mod queue_kit;
 #[path = "collector_endings/sinks.rs"]
 mod sinks;

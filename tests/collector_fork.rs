@@ -4,25 +4,24 @@
 #![cfg(all(unix, feature = "multiprocess"))]
 
 mod collector_kit;
+#[path = "collector_fork/collectors.rs"]
+mod collectors;
 mod queue_kit;
 mod support;
 
 use std::{
-    io::BufWriter,
     process, thread,
     time::{Duration, Instant},
 };
 
-use collector_kit::{
-    LATEST, Place, connect, log_file, log_path, queue_path, said, told, told_number, write, write_lines,
-};
+use collector_kit::{LATEST, Place, connect, queue_path, said, told, write, write_lines};
 use support::{
     child::{Output, hang, role, say},
     fork::{PATIENCE, THREADS, forked, wait_for, while_others_log},
     verify::Expect,
     wait_until,
 };
-use tracing_tasklog::writer::{Collector, CollectorGuard, SharedQueue};
+use tracing_tasklog::writer::SharedQueue;
 
 /// The lines of each child.
 const LINES: u64 = 100;
@@ -221,107 +220,6 @@ fn a_child_does_not_keep_the_ring_of_its_dead_parent_alive() {
     }
 }
 
-/// A collector in this process, whose sink keeps what it is given until it is flushed.
-fn collect_here() -> CollectorGuard {
-    Collector::builder(queue_path()).spawn(BufWriter::new(log_file())).expect("nobody else collects")
-}
-
-#[test]
-fn child_forks_beside_its_own_collector() {
-    if !role("child_forks_beside_its_own_collector") {
-        return;
-    }
-    let guard = collect_here();
-    let queue = connect();
-    while_others_log(
-        |worker, n| write(&queue, worker, n),
-        || {
-            for round in 0..ROUNDS {
-                let before = queue.stats().accepted_lines;
-                wait_for(forked(|| {
-                    write_lines(&queue, THREADS + round, LINES);
-                    end_collector_in_child(&guard, round);
-                }));
-                wait_until("the parent goes on", PATIENCE, || queue.stats().accepted_lines > before + 100);
-            }
-        },
-    );
-    guard.flush(LATEST).expect("the parent's collector is as it was");
-    let report = guard.shutdown(LATEST);
-    assert_eq!((report.dropped, report.pending), (0, 0), "{report:?}");
-    say(&format!("written={}", report.written));
-    say(&format!("accepted={}", queue.stats().accepted_lines));
-}
-
-/// What a child does with the guard of its parent: it is the parent's, whatever it does.
-fn end_collector_in_child(guard: &CollectorGuard, round: u32) {
-    let began = Instant::now();
-    let other =
-        Collector::builder(queue_path()).spawn(Vec::new()).map(drop).expect_err("the parent collects");
-    assert!(other.is_in_use(), "{other}");
-    match told("CASE").as_str() {
-        "exit" => process::exit(0),
-        "flush" => assert!(guard.flush(Duration::from_secs(3)).is_err(), "it has nobody who would flush"),
-        case @ ("drop" | "drop and exit" | "shutdown") => {
-            // SAFETY: it isn't used again in this process, and the parent has its own memory.
-            #[allow(unsafe_code)]
-            let own = unsafe { std::ptr::read(guard) };
-            if case == "shutdown" {
-                assert_eq!(own.shutdown(Duration::from_secs(3)).written, 0, "it has written nothing");
-            } else {
-                drop(own);
-            }
-            if case == "drop and exit" || round.is_multiple_of(2) {
-                process::exit(0);
-            }
-        }
-        _ => {}
-    }
-    assert!(began.elapsed() < Duration::from_secs(1), "it waits for nobody: {:?}", began.elapsed());
-}
-
-#[test]
-fn children_of_the_collectors_process_log_on_and_leave_the_collector_alone() {
-    for case in ["", "exit", "flush", "drop", "drop and exit", "shutdown"] {
-        let place = Place::new();
-        let child = place.child("child_forks_beside_its_own_collector").env("CASE", case);
-        let output = child.limit(Duration::from_secs(60)).spawn().wait().assert_success();
-        place.collect_all(); // what came in the last moment
-        let expect = with_children(of_parent(&output), ROUNDS, LINES);
-        place.assert_log(&expect, format_args!("{case}: {output}"));
-        let threads: u64 = (0..THREADS).map(|worker| said(&output, &format!("w{worker}"))).sum();
-        assert_eq!(said(&output, "accepted"), threads, "{case}: the parent counts its own lines");
-        assert_eq!(said(&output, "written"), threads + u64::from(ROUNDS) * LINES, "{case}");
-    }
-}
-
-#[test]
-fn child_takes_over_the_collection() {
-    if !role("child_takes_over_the_collection") {
-        return;
-    }
-    let guard = collect_here();
-    let queue = connect();
-    write_lines(&queue, 0, LINES);
-    drop(guard);
-    wait_for(forked(|| {
-        let guard = collect_here();
-        write_lines(&queue, 1, LINES);
-        assert_eq!(guard.shutdown(PATIENCE).written, LINES + told_number("LEFT"));
-    }));
-    let guard = collect_here();
-    write_lines(&queue, 2, LINES);
-    assert_eq!(guard.shutdown(LATEST).written, LINES);
-    assert!(log_path().exists() && rings() == 1);
-}
-
-#[test]
-fn a_child_can_collect_when_its_parent_does_not() {
-    let place = Place::new();
-    place.child("child_takes_over_the_collection").env("LEFT", "0").spawn().wait().assert_success();
-    place.assert_log(&(0..3).fold(Expect::new().bare_lines(), |expect, w| expect.worker(w, LINES)), "all");
-}
-
 #[test]
 fn child_forks_without_a_collector() {
     if !role("child_forks_without_a_collector") {
@@ -348,39 +246,43 @@ fn what_children_have_logged_waits_for_a_collector() {
 }
 
 #[test]
-fn child_forks_while_its_sink_hangs() {
-    if !role("child_forks_while_its_sink_hangs") {
+fn child_can_not_have_a_ring() {
+    if !role("child_can_not_have_a_ring") {
         return;
     }
-    let (gate, queue) = (queue_kit::Gate::shut(), connect());
-    let at_gate = gate.clone();
-    let sink = queue_kit::scripted(log_path(), move |_, _| {
-        at_gate.pass();
-        queue_kit::Step::Take
-    });
-    let guard = Collector::builder(queue_path()).spawn(sink).expect("nobody else collects");
+    let (queue, path) = (connect(), queue_path());
     write(&queue, 0, 1);
-    wait_until("it hangs", PATIENCE, || gate.has_visitors());
-    for round in 1..=5 {
+    let aside = path.with_extension("moved");
+    std::fs::rename(&path, &aside).expect("it is the test's own");
+    std::fs::write(&path, "no directory").expect("the folder is the test's own");
+    wait_for(forked(|| {
         let began = Instant::now();
-        let pid = forked(|| {
-            write_lines(&queue, round, LINES);
-            if round.is_multiple_of(2) {
-                process::exit(0);
-            }
+        write_lines(&queue, 1, LINES);
+        let stats = queue.stats();
+        assert_eq!((stats.accepted_lines, stats.dropped_lines, stats.queued_lines), (LINES, LINES, 0));
+        assert!(began.elapsed() < Duration::from_secs(1), "nobody waits: {:?}", began.elapsed());
+        std::fs::remove_file(&path)
+            .and_then(|()| std::fs::rename(&aside, &path))
+            .expect("it can be put back");
+        // It is tried again, once a second.
+        let mut tried = 0;
+        wait_until("there is a ring at last", PATIENCE, || {
+            tried += 1;
+            write(&queue, 2, tried);
+            queue.stats().dropped_lines < LINES + tried
         });
-        assert!(began.elapsed() < Duration::from_millis(500), "a fork waits for no sink for long");
-        wait_for(pid);
-    }
-    gate.open();
-    let report = guard.shutdown(LATEST);
-    assert_eq!((report.written, report.dropped, report.pending), (1 + 5 * LINES, 0, 0));
+        write(&queue, 3, 1);
+    }));
+    write(&queue, 0, 2);
 }
 
 #[test]
-fn children_forked_while_the_sink_hangs_log_on() {
+fn a_child_that_can_not_have_a_ring_counts_its_lines_and_tries_again() {
     let place = Place::new();
-    place.child("child_forks_while_its_sink_hangs").spawn().wait().assert_success();
-    let expect = (1..=5).fold(Expect::new().bare_lines().worker(0, 1), |expect, w| expect.worker(w, LINES));
-    place.assert_log(&expect, "all");
+    let output = place.child("child_can_not_have_a_ring").spawn().wait().assert_success();
+    assert!(output.stderr.contains("tracing-tasklog: "), "it says so: {output}");
+    place.collect_all();
+    let expect = Expect::new().bare_lines().worker(0, 2).worker(3, 1).other_lines();
+    let faults = place.verify(&expect.allowed(2, 1 << 20)).faults;
+    assert!(faults.is_empty(), "{faults:?}");
 }

@@ -1,5 +1,8 @@
 //! Rings that a worker has left, changed by hand; and what a collector must do beside them.
 
+// Each test binary uses a part of it.
+#![allow(dead_code)]
+
 use std::{
     fs::{self, Permissions},
     io::{self, Write},
