@@ -15,7 +15,7 @@ use crate::{
     },
     queue_kit::{Gate, Step, scripted},
     support::{
-        child::{role, say},
+        child::{hang, role, say},
         fork::{PATIENCE, THREADS, forked, wait_for, while_others_log},
         verify::Expect,
         wait_until,
@@ -164,4 +164,31 @@ fn children_forked_while_the_sink_hangs_log_on() {
     place.child("collectors::child_forks_while_its_sink_hangs").spawn().wait().assert_success();
     let expect = (1..=5).fold(Expect::new().bare_lines().worker(0, 1), |expect, w| expect.worker(w, LINES));
     place.assert_log(&expect, "all");
+}
+
+#[test]
+fn child_collects_for_its_parent() {
+    if !role("collectors::child_collects_for_its_parent") {
+        return;
+    }
+    let queue = connect();
+    write_lines(&queue, 0, LINES);
+    forked(|| {
+        let _guard = collect_here();
+        wait_until("the parent's lines are taken", PATIENCE, || log_path().exists());
+        say("child collects");
+        hang();
+    });
+    hang();
+}
+
+#[test]
+fn a_child_that_collects_removes_the_ring_of_its_dead_parent() {
+    let place = Place::new();
+    let mut parent = place.child("collectors::child_collects_for_its_parent").spawn();
+    parent.wait_for_stdout_line(|line| line == "child collects");
+    assert_eq!(place.rings().len(), 1);
+    parent.kill();
+    wait_until("its ring goes", LATEST, || place.rings().is_empty());
+    place.assert_log(&Expect::new().bare_lines().worker(0, LINES), "the parent's lines");
 }

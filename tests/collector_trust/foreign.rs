@@ -4,7 +4,7 @@
 use std::{
     fs::{self, Permissions},
     os::unix::{
-        fs::{FileTypeExt as _, PermissionsExt as _, symlink},
+        fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink},
         net::UnixListener,
     },
     path::Path,
@@ -18,8 +18,8 @@ use super::crafted::{
     run_beside,
 };
 use crate::{
-    collector_kit::{LATEST, Place},
-    queue_kit::alone,
+    collector_kit::{LATEST, Place, write},
+    queue_kit::{Told, alone},
     support::verify::numbered,
 };
 
@@ -298,4 +298,27 @@ fn an_entry_longer_than_a_batch_is_written() {
     assert!(beside.idle_micros < 100_000, "it spins: {} µs", beside.idle_micros);
     let is_there = beside.other_lines.iter().any(|other| other.len() + 1 == line.len());
     assert!(is_there || !beside.told.is_empty(), "it is there, or told of");
+}
+
+/// File systems give the number of a file that is gone to the next one.
+#[test]
+fn a_ring_that_gets_the_inode_of_a_refused_file_is_read() {
+    let (place, told) = (Place::new(), Told::default());
+    make_queue(&place);
+    let guard = place.collector().on_error(told.hook()).spawn(place.file()).expect("nobody else collects");
+    let mut same = 0;
+    for worker in 0..20 {
+        let path = put(&place, "foreign.ring", b"text");
+        let inode = path.metadata().expect("it is there").ino();
+        guard.flush(LATEST).expect("it is told of");
+        fs::remove_file(&path).expect("it is the test's own");
+        let queue = place.connect();
+        same +=
+            u32::from(place.rings().iter().any(|ring| ring.metadata().is_ok_and(|meta| meta.ino() == inode)));
+        write(&queue, worker, 1);
+        guard.flush(LATEST).expect("the sink takes everything");
+        assert!(place.text().contains(&numbered(worker, 1, 9)), "round {worker}, {same} with the same inode");
+    }
+    assert_eq!(told.all().len(), 20, "each is told of");
+    println!("{same} of 20 had the same inode");
 }
