@@ -320,5 +320,4 @@ fn a_ring_that_gets_the_inode_of_a_refused_file_is_read() {
         assert!(place.text().contains(&numbered(worker, 1, 9)), "round {worker}, {same} with the same inode");
     }
     assert_eq!(told.all().len(), 20, "each is told of");
-    println!("{same} of 20 had the same inode");
 }
