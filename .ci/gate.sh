@@ -15,7 +15,7 @@ out=$target/callgrind
 mkdir -p "$out"
 
 command -v valgrind >/dev/null || fail "valgrind is missing: bash .ci/run tools"
-bench=$(cargo bench --no-run --bench instructions --message-format=json-render-diagnostics |
+bench=$(cargo bench --features multiprocess --no-run --bench instructions --message-format=json-render-diagnostics |
     sed -n 's/.*"name":"instructions".*"executable":"\([^"]*\)".*/\1/p')
 [[ -x $bench ]] || fail "cargo built no bench called instructions"
 

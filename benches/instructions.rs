@@ -25,6 +25,14 @@ const CASES: &[Case] = &[
         let (queue, guard) = queue.expect("a thread can be made");
         pipeline(TaskLayer::new(queue), guard)
     }),
+    #[cfg(all(feature = "multiprocess", unix))]
+    ("ring", || {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder can be made");
+        let queue = tracing_tasklog::writer::SharedQueue::builder()
+            .capacity_bytes(128 * 1024 * 1024) // nobody takes anything out
+            .connect(folder.path());
+        pipeline(TaskLayer::new(queue.expect("a ring can be made")), folder)
+    }),
 ];
 
 /// A subscriber, and what ends with it.

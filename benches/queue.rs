@@ -18,6 +18,8 @@
 //! lines does.
 #![allow(clippy::print_stdout)] // it is what a bench is for
 
+mod figures;
+
 use std::{
     any::Any,
     env, fs, io,
@@ -31,6 +33,8 @@ use std::{
 use tracing::{Dispatch, span::EnteredSpan};
 use tracing_subscriber::{Registry, prelude::*};
 use tracing_tasklog::{TaskLayer, UtcSeconds, writer::SharedQueue};
+
+use self::figures::{Goal, Of, cpu_time, median, quantile};
 
 const ROUNDS: usize = 9;
 const CASES: [Case; 2] = [
@@ -219,38 +223,6 @@ fn wait_for_bytes(path: &Path, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn quantile(numbers: &mut [f64], part: f64) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers.get((numbers.len() as f64 * part) as usize).copied().unwrap_or(f64::NAN)
-}
-
-fn median(numbers: impl Iterator<Item = f64>) -> f64 {
-    quantile(&mut numbers.collect::<Vec<_>>(), 0.5)
-}
-
-#[derive(Clone, Copy)]
-enum Of {
-    Thread,
-    Process,
-}
-
-/// Nanoseconds that this thread has run, or all of this process; not a number where rustix can't tell.
-fn cpu_time(of: Of) -> f64 {
-    #[cfg(unix)]
-    {
-        use rustix::time::{ClockId, clock_gettime};
-        let time = clock_gettime(match of {
-            Of::Thread => ClockId::ThreadCPUTime,
-            Of::Process => ClockId::ProcessCPUTime,
-        });
-        time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
-    }
-    #[cfg(not(unix))]
-    match of {
-        Of::Thread | Of::Process => f64::NAN,
-    }
-}
-
 impl Figures {
     /// As the process that was measured says them.
     fn say(&self) {
@@ -303,23 +275,6 @@ struct Row {
     what: &'static str,
     of: fn(&Figures) -> f64,
     goal: Option<Goal>,
-}
-
-/// What the ratio should be.
-#[derive(Clone, Copy)]
-enum Goal {
-    AtMost(f64),
-    AtLeast(f64),
-}
-
-impl Goal {
-    fn judge(self, ratio: f64) -> String {
-        let (sign, number, is_met) = match self {
-            Goal::AtMost(number) => ("<=", number, ratio <= number),
-            Goal::AtLeast(number) => (">=", number, ratio >= number),
-        };
-        format!("{sign} {number:<5} {}", if is_met { "met" } else { "not met" })
-    }
 }
 
 const CALLER: Row =

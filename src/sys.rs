@@ -233,6 +233,12 @@ pub(crate) fn file_size_limit() -> u64 {
     rustix::process::getrlimit(rustix::process::Resource::Fsize).current.unwrap_or(u64::MAX)
 }
 
+/// Returns how many files this process may have open at once: RLIMIT_NOFILE (setrlimit(2)).
+#[cfg(all(feature = "multiprocess", unix))]
+pub(crate) fn open_files_limit() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 #[cfg(not(unix))]
 pub(crate) fn file_size_limit() -> u64 {
     u64::MAX

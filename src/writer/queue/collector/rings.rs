@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use crate::{
     Error,
     error::Trouble,
+    sys,
     writer::{
         queue::Drops,
         ring::{
@@ -24,6 +25,9 @@ use crate::{
 
 /// What goes wrong with rings, to be told.
 pub(super) type Troubles = Vec<(Trouble, Error)>;
+
+/// How many files are left to others at most, of those that the process may have open.
+const FOR_OTHERS: usize = 256;
 
 /// As many dropped lines are believed at most: nobody has ever had so many, and sums of them don't overflow.
 const MOST_LINES: u64 = 1 << 60;
@@ -70,9 +74,9 @@ pub(super) struct Rings {
     refused: HashSet<FileKey>,
     /// Files that can't be opened. They are tried again and again, and told of once.
     failing: HashSet<FileKey>,
-    /// The ring that was opened last, where there are more than can be open at once.
+    /// Rings that can't be open now, because too many others are; and the ring that was opened last.
+    waiting: HashSet<PathBuf>,
     last_opened: PathBuf,
-    pub(super) are_too_many: bool,
 }
 
 impl Rings {
@@ -82,14 +86,15 @@ impl Rings {
             open: Vec::new(),
             refused: HashSet::new(),
             failing: HashSet::new(),
+            waiting: HashSet::new(),
             last_opened: PathBuf::new(),
-            are_too_many: false,
         }
     }
 
     /// Looks for rings that are new, and for those whose workers are gone.
     pub(super) fn scan(&mut self, troubles: &mut Troubles) {
-        let (paths, unfinished) = match self.directory.list() {
+        self.remove_abandoned(troubles);
+        let (paths, unfinished) = match self.list() {
             Ok(found) => found,
             Err(cause) => {
                 let path = self.directory.path();
@@ -98,53 +103,85 @@ impl Rings {
             }
         };
         unfinished.iter().for_each(|path| drop(directory::remove_unfinished(path))); // tried again next time
-        self.remove_abandoned(troubles);
         self.open_new(&paths, troubles);
         self.open.iter_mut().for_each(|ring| ring.is_busy = false);
     }
 
+    /// Lists the directory, which needs a file descriptor too.
+    fn list(&mut self) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+        match self.directory.list() {
+            Err(cause) if is_too_many(&cause) => {
+                self.make_way();
+                self.directory.list()
+            }
+            listed => listed,
+        }
+    }
+
+    /// Opens rings that aren't open: those that are next after the last that was opened.
     fn open_new(&mut self, paths: &[PathBuf], troubles: &mut Troubles) {
         let known: HashSet<PathBuf> = self.open.iter().map(|ring| ring.consumer.path().to_owned()).collect();
-        let after_last = paths.partition_point(|path| *path <= self.last_opened);
-        let (before, after) = paths.split_at(after_last);
-        self.are_too_many = false;
-        let mut seen = HashSet::new();
-        for path in after.iter().chain(before).filter(|path| !known.contains(*path)) {
-            if let Some(key) = self.refused_key(path) {
-                seen.insert(key);
-                continue;
+        let refused: HashSet<FileKey> = paths.iter().filter_map(|path| self.refused_key(path)).collect();
+        let (before, after) = paths.split_at(paths.partition_point(|path| *path <= self.last_opened));
+        self.waiting.clear();
+        let is_new = |path: &&PathBuf| {
+            !known.contains(*path) && key_of(path).is_none_or(|key| !refused.contains(&key))
+        };
+        let mut new = after.iter().chain(before).filter(is_new);
+        self.refused.clone_from(&refused);
+        let most = most_open();
+        for path in new.by_ref() {
+            if self.open.len() >= most || self.open_one(path, troubles).is_none() {
+                self.waiting.insert(path.clone());
+                self.make_way();
+                break;
             }
-            match Consumer::open(path) {
-                Ok(consumer) => {
-                    self.last_opened.clone_from(path);
-                    self.open.push(Ring::new(consumer));
-                }
-                Err(Flaw::Nonsense(what)) => {
-                    seen.extend(key_of(path));
-                    troubles.push(useless(path, &what));
-                }
-                Err(Flaw::Io(cause)) if is_too_many(&cause) => {
-                    self.are_too_many = true;
-                    self.make_way();
-                    return; // the others have their turn after the last that could be opened
-                }
-                Err(Flaw::Io(cause)) => {
-                    if key_of(path).is_some_and(|key| self.failing.insert(key)) {
-                        troubles.push((Trouble::Rings, Error::io("open the ring", path, cause)));
-                    }
+        }
+        self.waiting.extend(new.cloned());
+    }
+
+    /// Opens a ring, or finds out that it is none. `None` if there are too many open files.
+    fn open_one(&mut self, path: &Path, troubles: &mut Troubles) -> Option<()> {
+        match Consumer::open(path) {
+            Ok(consumer) => {
+                self.last_opened = path.to_owned();
+                self.open.push(Ring::new(consumer));
+            }
+            Err(Flaw::Nonsense(what)) => {
+                self.refused.extend(key_of(path));
+                troubles.push(useless(path, &what));
+            }
+            Err(Flaw::Io(cause)) if is_too_many(&cause) => return None,
+            Err(Flaw::Io(cause)) => {
+                if key_of(path).is_some_and(|key| self.failing.insert(key)) {
+                    troubles.push((Trouble::Rings, Error::io("open the ring", path, cause)));
                 }
             }
         }
-        self.refused = seen;
+        Some(())
+    }
+
+    /// Returns whether there are more rings than can be open at once.
+    pub(super) fn are_too_many(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Returns the rings that wait until others are closed.
+    pub(super) fn waiting(&self) -> &HashSet<PathBuf> {
+        &self.waiting
     }
 
     fn refused_key(&self, path: &Path) -> Option<FileKey> {
         key_of(path).filter(|key| self.refused.contains(key))
     }
 
-    /// Closes rings in which there was nothing of late: they are opened again in their turn.
+    /// Closes rings in which there was nothing of late, or else those that were opened first: they are opened again in their turn.
     fn make_way(&mut self) {
+        let before = self.open.len();
         self.open.retain(|ring| ring.is_busy || ring.has_lines() || ring.gap.is_some());
+        if self.open.len() == before {
+            self.open.drain(..before.div_ceil(2));
+        }
     }
 
     /// Removes the rings that are drained and that nobody will write to any more.
@@ -252,6 +289,12 @@ impl Ring {
 
 fn key_of(path: &Path) -> Option<FileKey> {
     Some(FileKey::of(&path.symlink_metadata().ok()?))
+}
+
+/// How many rings may be open at once: the sink and the program need files too.
+fn most_open() -> usize {
+    let files = usize::try_from(sys::open_files_limit()).unwrap_or(usize::MAX);
+    files - (files / 2).min(FOR_OTHERS)
 }
 
 /// Returns whether there are too many open files, in this process or in all.

@@ -31,6 +31,9 @@ const SCAN_EVERY: Duration = Duration::from_millis(100);
 const SCAN_IDLE_EVERY: Duration = Duration::from_millis(500);
 const IS_IDLE_AFTER: Duration = Duration::from_secs(1);
 
+/// How long it pauses where no file can be opened.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// A collector at work.
 struct Run {
     shared: Arc<Shared>,
@@ -122,7 +125,7 @@ impl Run {
     }
 
     fn scan_every(&self) -> Duration {
-        let is_idle = self.worked.elapsed() >= IS_IDLE_AFTER && !self.rings.are_too_many;
+        let is_idle = self.worked.elapsed() >= IS_IDLE_AFTER && !self.rings.are_too_many();
         if is_idle { SCAN_IDLE_EVERY } else { SCAN_EVERY }
     }
 
@@ -155,9 +158,25 @@ impl Run {
         Ok(passed)
     }
 
-    /// Writes everything that is in the rings now.
+    /// Writes everything that is in the rings now: where there are more than can be open at once, of one after the other.
     fn drain(&mut self, is_last: bool) -> Done {
         self.scan();
+        let mut left = self.rings.waiting().clone();
+        loop {
+            let done = self.drain_open(is_last);
+            left.retain(|path| self.rings.waiting().contains(path));
+            if done != Done::Written || left.is_empty() {
+                return done;
+            }
+            self.scan();
+            if left.is_subset(self.rings.waiting()) {
+                self.shared.sleep(PAUSE, None); // none could be opened
+            }
+        }
+    }
+
+    /// Writes everything that is in the open rings now.
+    fn drain_open(&mut self, is_last: bool) -> Done {
         self.rings.look(&mut self.troubles);
         let marks: Vec<(FileKey, u64, u64)> = self.rings.marks();
         loop {
