@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use support::{dir::Dir, holds_within, must};
+use support::{dir::Dir, holds_within, json::is_object, must};
 use tracing::{Dispatch, dispatcher, info};
 use tracing_subscriber::{Layer, Registry, layer::SubscriberExt};
 use tracing_tasklog::{
@@ -49,60 +49,6 @@ fn log_from_threads(layer: impl Layer<Registry> + Send + Sync) {
             });
         }
     });
-}
-
-/// Reads `{"a":1,"b":{"c":"d"}}` and nothing less strict: what follows the value, if it is one.
-fn after_json(text: &str) -> Option<&str> {
-    match text.chars().next()? {
-        '{' => after_items(&text[1..], '}', |item| after_json(after_string(item)?.strip_prefix(':')?)),
-        '[' => after_items(&text[1..], ']', after_json),
-        '"' => after_string(text),
-        _ => {
-            let end = text.find([',', '}', ']']).unwrap_or(text.len());
-            let (word, rest) = text.split_at(end);
-            let is_value = ["true", "false", "null"].contains(&word) || word.parse::<f64>().is_ok();
-            is_value.then_some(rest)
-        }
-    }
-}
-
-fn after_items(mut text: &str, end: char, after_item: impl Fn(&str) -> Option<&str>) -> Option<&str> {
-    if let Some(rest) = text.strip_prefix(end) {
-        return Some(rest);
-    }
-    loop {
-        text = after_item(text)?;
-        if let Some(rest) = text.strip_prefix(end) {
-            return Some(rest);
-        }
-        text = text.strip_prefix(',')?;
-    }
-}
-
-fn after_string(text: &str) -> Option<&str> {
-    let mut chars = text.strip_prefix('"')?.char_indices();
-    while let Some((at, char)) = chars.next() {
-        match char {
-            '"' => return Some(&text[at + 2..]),
-            '\\' => drop(chars.next()?),
-            '\u{0}'..='\u{1f}' => return None,
-            _ => {}
-        }
-    }
-    None
-}
-
-fn is_object(line: &str) -> bool {
-    line.starts_with('{') && after_json(line) == Some("")
-}
-
-#[test]
-fn the_reader_of_json_tells_whole_objects_from_torn_ones() {
-    let whole = r#"{"a":1.5,"b":{"c":"d\"}","e":[true,null,{}]},"f":-2}"#;
-    assert!(is_object(whole));
-    assert!((1..whole.len()).all(|at| !is_object(&whole[..at]) && !is_object(&whole[at..])));
-    assert!(!is_object(&[whole, whole].concat()));
-    assert!(!is_object("{\"a\":\"\u{1}\"}") && !is_object("{\"a\":b}") && !is_object("1"));
 }
 
 /// What stands between two marks of a line.

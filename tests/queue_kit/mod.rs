@@ -203,12 +203,7 @@ impl Log {
 
     /// A sink that does with each write as `write` says.
     pub fn sink(&self, write: impl FnMut(u64, &[u8]) -> Step + Send + 'static) -> Scripted {
-        Scripted {
-            file: self.file(),
-            write: Box::new(write),
-            flush: Box::new(|_, _| Step::Take),
-            calls: Calls::default(),
-        }
+        scripted(self.path(), write)
     }
 
     /// A sink that goes through these steps from its call `first` on.
@@ -262,6 +257,15 @@ pub struct Settled {
     pub errors: u64,
     /// Fragments that were closed by CAN LF.
     pub fragments: u64,
+}
+
+/// A sink that does with each write into a file as `write` says.
+pub fn scripted(
+    path: impl AsRef<std::path::Path>,
+    write: impl FnMut(u64, &[u8]) -> Step + Send + 'static,
+) -> Scripted {
+    let (write, flush): (Director, Director) = (Box::new(write), Box::new(|_, _| Step::Take));
+    Scripted { file: appending(path), write, flush, calls: Calls::default() }
 }
 
 /// A file that is appended to.

@@ -12,6 +12,7 @@
 //! * [`fork`] makes children without exec.
 //! * [`capture`] is a writer that remembers, and the lines that a layer writes while code runs.
 //! * [`futures`] polls futures by hand.
+//! * [`json`] tells whole JSON objects from torn ones.
 
 // Every test binary compiles all of this and uses a part. And `pub` in here says "for the tests",
 // which no compiler can see from inside one binary.
@@ -27,6 +28,7 @@ pub mod example;
 #[cfg(unix)]
 pub mod fork;
 pub mod futures;
+pub mod json;
 #[cfg(unix)]
 pub mod ledger;
 pub mod verify;

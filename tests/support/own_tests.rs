@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::panic_of;
 use crate::support::child::{Child, hang, role, say};
 use crate::support::dir::Dir;
+use crate::support::json::is_object;
 use crate::support::verify::Tasks;
 use crate::support::wait_until;
 
@@ -239,4 +240,13 @@ mod unix {
             ledger.around(0, n, || log.write_all(text.as_bytes())).expect("the disk has room");
         }
     }
+}
+
+#[test]
+fn the_reader_of_json_tells_whole_objects_from_torn_ones() {
+    let whole = r#"{"a":1.5,"b":{"c":"d\"}","e":[true,null,{}]},"f":-2}"#;
+    assert!(is_object(whole));
+    assert!((1..whole.len()).all(|at| !is_object(&whole[..at]) && !is_object(&whole[at..])));
+    assert!(!is_object(&[whole, whole].concat()));
+    assert!(!is_object("{\"a\":\"\u{1}\"}") && !is_object("{\"a\":b}") && !is_object("1"));
 }
