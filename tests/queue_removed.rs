@@ -41,33 +41,43 @@ fn collector(directory: &std::path::Path) -> (Log, CollectorGuard) {
     (log.clone(), Collector::builder(directory).on_error(|_| {}).spawn(log).expect("no other one"))
 }
 
+/// Logs so many lines that it is noticed.
+fn log_many(queue: &mut SharedQueue, lines: &mut u64) {
+    for _ in 0..10_000 {
+        *lines += 1;
+        writeln!(queue, "line {lines}").expect("never fails");
+    }
+}
+
 #[test]
-fn worker_and_collector_meet_again_in_a_directory_made_anew() {
+fn workers_and_collectors_meet_again_in_a_directory_made_anew() {
     let folder = tempfile::tempdir().expect("a folder");
     let directory = folder.path().join("q");
     let (log, guard) = collector(&directory);
-    let mut queue = SharedQueue::builder().on_error(|_| {}).connect(&directory).expect("a ring");
-    queue.write_all(b"one\n").expect("never fails");
-    wait_until("the line is written", PATIENCE, || log.text() == "one\n");
+    let mut old = SharedQueue::builder().on_error(|_| {}).connect(&directory).expect("a ring");
+    old.write_all(b"line 0\n").expect("never fails");
+    wait_until("the collector has the ring", PATIENCE, || log.text() == "line 0\n");
     fs::remove_dir_all(&directory).expect("removed");
-    let mut lines = 0;
-    // The line that wakes a collector finds that the ring is gone; it is awake for a moment after the last.
-    wait_until("the worker has noticed", PATIENCE, || {
-        lines += 1;
-        writeln!(queue, "line {lines}").expect("never fails");
-        directory.exists()
-    });
-    queue.write_all(b"last\n").expect("never fails");
-    wait_until("they have met again", PATIENCE, || log.text().ends_with("last\n"));
-    let expected: String = (1..=lines).map(|line| format!("line {line}\n")).collect();
-    assert_eq!(log.text(), format!("one\n{expected}last\n"));
-    let stats = queue.stats();
-    assert_eq!((stats.accepted_lines, stats.queued_lines), (lines + 2, 0), "{stats:?}");
-    assert_eq!((stats.written_lines, stats.dropped_lines), (lines + 2, 0));
 
+    let mut lines = 0;
+    log_many(&mut old, &mut lines);
+    guard.flush(PATIENCE).expect("it reads on in the ring that it has");
+    let mut new = SharedQueue::connect(&directory).expect("a ring in a directory made anew");
+    new.write_all(b"of the new one\n").expect("never fails");
+    wait_until("the collector has moved in", PATIENCE, || log.text().ends_with("of the new one\n"));
     let second = Collector::builder(&directory).if_running(Running::Refuse).spawn(std::io::sink());
-    assert!(second.expect_err("the first has moved in").is_in_use());
+    assert!(second.expect_err("the first is there").is_in_use());
     assert_eq!(guard.shutdown(PATIENCE).written, lines + 2);
+
+    let written = lines;
+    log_many(&mut old, &mut lines); // nobody reads the old ring any more: it is left
+    let (next, guard) = collector(&directory);
+    assert_eq!(guard.shutdown(PATIENCE).written, lines - written);
+    let expected: String = (0..=lines).map(|line| format!("line {line}\n")).collect();
+    assert_eq!(log.text().replace("of the new one\n", "") + &next.text(), expected);
+    let stats = old.stats();
+    assert_eq!((stats.accepted_lines, stats.written_lines), (lines + 1, lines + 1), "{stats:?}");
+    assert_eq!((stats.queued_lines, stats.dropped_lines), (0, 0));
 }
 
 #[test]

@@ -37,6 +37,9 @@ use crate::{
     },
 };
 
+/// How many bytes are logged until it is looked whether the ring is still there, while the collector is awake.
+const LOOK_EVERY: u64 = 64 * 1024;
+
 /// The smallest ring: less would be no page.
 const SMALLEST: usize = 4096;
 
@@ -167,11 +170,13 @@ impl Connected {
     /// Appends lines for which there is room.
     #[inline]
     fn append(&self, mut main: Locked<'_, Main>, lines: &[u8], kind: LineKind) {
+        let before = main.lane.end();
         main.lane.append(&self.producer, lines);
+        let is_due = before / LOOK_EVERY != main.lane.end() / LOOK_EVERY;
         let is_half_full = main.lane.used() >= self.options.capacity as u64 / 2;
         let is_pressing = kind.is_urgent || is_half_full || main.waiting > 0;
         drop(main);
-        if self.producer.wake_if_needed(is_pressing) {
+        if self.producer.wake_if_needed(is_pressing) || is_due {
             self.look_after_ring();
         }
     }

@@ -62,7 +62,11 @@ impl Consumer {
         let is_own = own.is_some();
         let file = match own {
             Some(file) => file,
-            None => Arc::new(directory::open_ring(path).map_err(refused)?.1),
+            None => {
+                let file = directory::open_ring(path).map_err(refused)?.1;
+                directory::note_reader(&file);
+                Arc::new(file)
+            }
         };
         let mut bytes = [0; layout::PASSPORT];
         file.read_exact_at(&mut bytes, 0)?;

@@ -25,7 +25,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FlockOperation, OFlags, fcntl_lock},
+    fs::{FlockOperation, OFlags, fcntl_lock, flock},
     io::Errno,
 };
 
@@ -252,6 +252,16 @@ pub(in crate::writer) fn lock(file: &File) -> io::Result<bool> {
         Err(Errno::ACCESS | Errno::AGAIN) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// A collector has opened a ring of another process: the lock of flock(2) says so, which has nothing to do with the worker's.
+pub(super) fn note_reader(file: &File) {
+    let _ = flock(file, FlockOperation::NonBlockingLockExclusive); // a child of the last one may still have it
+}
+
+/// Returns whether no other process has opened a ring to read it.
+pub(super) fn nobody_reads(file: &File) -> bool {
+    flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()
 }
 
 fn only_owner() -> Permissions {

@@ -25,6 +25,9 @@ use crate::{
     sys::map::{self, Numbers, Range},
 };
 
+/// Who has the file of a ring open in this process, but for a collector: the producer, and the list of own rings.
+const HOLDERS: usize = 2;
+
 /// How often the making of a ring is begun anew, if a collector has taken its file for one that was given up.
 const TRIES: u32 = 10;
 
@@ -178,9 +181,10 @@ impl Producer {
         wakes
     }
 
-    /// Returns whether somebody has removed the file: no collector finds it any more.
-    pub(in crate::writer) fn is_removed(&self) -> bool {
-        self.file.metadata().is_ok_and(|meta| meta.nlink() == 0)
+    /// Returns whether somebody has removed the file, and no collector has it open: none will ever find it.
+    pub(in crate::writer) fn is_lost(&self) -> bool {
+        let is_removed = self.file.metadata().is_ok_and(|meta| meta.nlink() == 0);
+        is_removed && Arc::strong_count(&self.file) <= HOLDERS && directory::nobody_reads(&self.file)
     }
 
     /// Appends what is between two places in the main lane, which are not further apart than its size.

@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -71,9 +72,9 @@ pub(super) struct Rings {
     directory: Directory,
     pub(super) open: Vec<Ring>,
     /// Files that are no rings, or broken ones. Each is told of once.
-    refused: HashSet<FileKey>,
+    refused: HashSet<Seen>,
     /// Files that can't be opened. They are tried again and again, and told of once.
-    failing: HashSet<FileKey>,
+    failing: HashSet<Seen>,
     /// Rings that can't be open now, because too many others are; and the ring that was opened last.
     waiting: HashSet<PathBuf>,
     last_opened: PathBuf,
@@ -120,16 +121,19 @@ impl Rings {
 
     /// Opens rings that aren't open: those that are next after the last that was opened.
     fn open_new(&mut self, paths: &[PathBuf], troubles: &mut Troubles) {
-        let known: HashSet<PathBuf> = self.open.iter().map(|ring| ring.consumer.path().to_owned()).collect();
-        let refused: HashSet<FileKey> = paths.iter().filter_map(|path| self.refused_key(path)).collect();
+        let known: HashSet<&Path> = self.open.iter().map(|ring| ring.consumer.path()).collect();
         let (before, after) = paths.split_at(paths.partition_point(|path| *path <= self.last_opened));
+        let mut new: Vec<&PathBuf> =
+            after.iter().chain(before).filter(|path| !known.contains(path.as_path())).collect();
+        let mut refused = HashSet::new();
+        new.retain(|path| match see(path).filter(|seen| self.refused.contains(seen)) {
+            Some(seen) => !refused.insert(seen),
+            None => true,
+        });
+        self.refused = refused;
         self.waiting.clear();
-        let is_new = |path: &&PathBuf| {
-            !known.contains(*path) && key_of(path).is_none_or(|key| !refused.contains(&key))
-        };
-        let mut new = after.iter().chain(before).filter(is_new);
-        self.refused.clone_from(&refused);
         let most = most_open();
+        let mut new = new.into_iter();
         for path in new.by_ref() {
             if self.open.len() >= most || self.open_one(path, troubles).is_none() {
                 self.waiting.insert(path.clone());
@@ -148,12 +152,12 @@ impl Rings {
                 self.open.push(Ring::new(consumer));
             }
             Err(Flaw::Nonsense(what)) => {
-                self.refused.extend(key_of(path));
+                self.refused.extend(see(path));
                 troubles.push(useless(path, &what));
             }
             Err(Flaw::Io(cause)) if is_too_many(&cause) => return None,
             Err(Flaw::Io(cause)) => {
-                if key_of(path).is_some_and(|key| self.failing.insert(key)) {
+                if see(path).is_some_and(|seen| self.failing.insert(seen)) {
                     troubles.push((Trouble::Rings, Error::io("open the ring", path, cause)));
                 }
             }
@@ -169,10 +173,6 @@ impl Rings {
     /// Returns the rings that wait until others are closed.
     pub(super) fn waiting(&self) -> &HashSet<PathBuf> {
         &self.waiting
-    }
-
-    fn refused_key(&self, path: &Path) -> Option<FileKey> {
-        key_of(path).filter(|key| self.refused.contains(key))
     }
 
     /// Closes rings in which there was nothing of late, or else those that were opened first: they are opened again in their turn.
@@ -193,7 +193,7 @@ impl Rings {
                 Ok(true) => {
                     let ring = self.open.swap_remove(at).consumer;
                     if let Err(cause) = ring.remove() {
-                        self.refused.insert(ring.key()); // empty, and told of
+                        self.refused.extend(see(ring.path())); // empty, and told of
                         troubles.push((Trouble::Rings, Error::io("remove the ring", ring.path(), cause)));
                     }
                 }
@@ -227,7 +227,7 @@ impl Rings {
         let ring = self.open.swap_remove(at).consumer;
         match flaw {
             Flaw::Nonsense(what) => {
-                self.refused.insert(ring.key());
+                self.refused.extend(see(ring.path()));
                 troubles.push(useless(ring.path(), &what));
             }
             Flaw::Io(cause) => {
@@ -287,8 +287,18 @@ impl Ring {
     }
 }
 
-fn key_of(path: &Path) -> Option<FileKey> {
-    Some(FileKey::of(&path.symlink_metadata().ok()?))
+/// A file as it was seen: another one of the same name, or with the same inode, is another one, and so is one whose rights were
+/// set right.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Seen {
+    path: PathBuf,
+    key: FileKey,
+    mode: u32,
+}
+
+fn see(path: &Path) -> Option<Seen> {
+    let meta = path.symlink_metadata().ok()?;
+    Some(Seen { path: path.to_owned(), key: FileKey::of(&meta), mode: meta.mode() })
 }
 
 /// How many rings may be open at once: the sink and the program need files too.

@@ -1,5 +1,5 @@
 //! A ring whose file was removed, with its directory perhaps: no collector will ever find it. The worker makes another one, takes
-//! what is left in the old one along, and goes on there.
+//! what is left in the old one along, and goes on there. Not while a collector has it open: that one goes on to read it.
 
 use std::sync::atomic::Ordering;
 
@@ -21,7 +21,7 @@ impl Connected {
     /// Looks whether the ring is still where a collector finds it, and moves if it isn't.
     #[cold]
     pub(super) fn look_after_ring(&self) {
-        if self.producer.is_removed() {
+        if self.producer.is_lost() {
             self.move_on(&mut self.lock());
         }
     }
