@@ -125,6 +125,12 @@ impl Consumer {
         self.file.read_exact_at(&mut bytes, layout::MAIN_END as u64)?;
         protocol::between_reads();
         let now = Progress::decode(&bytes);
+        if now.main != self.progress.main {
+            // After the end: what was left out before it is known then.
+            let mut void = [0; 8];
+            self.file.read_exact_at(&mut void, layout::MAIN_VOID as u64)?;
+            self.taken.main = self.taken.main.max(u64::from_ne_bytes(void).min(now.main));
+        }
         let check = |what: &str, before: u64, taken: u64, end: u64, size: u64| {
             if (before..=layout::FURTHEST).contains(&end) && end - taken <= size {
                 return Ok(());

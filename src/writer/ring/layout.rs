@@ -18,6 +18,7 @@
 //! | 152 | 8 | lines that were dropped: it was full, and the collector took nothing | ” |
 //! | 160 | 8 | lines that were dropped: logged where nobody may wait, and the aside lane was full | ” |
 //! | 168 | 8 | 1: there is no more to come, the worker has closed the ring | ” |
+//! | 176 | 8 | up to where there is nothing in the main lane, whatever was taken: the worker has gone back to its beginning | ” |
 //! | 256 | 8 | up to where the collector has taken the main lane | the collector |
 //! | 264 | 8 | up to where it has taken the aside lane | ” |
 //! | 272 | 8 | how many lines that were | ” |
@@ -29,7 +30,8 @@
 //! | behind it | | the aside lane | ” |
 //!
 //! A lane is used around and around. A place in it is counted from the beginning of all times: it is at that number modulo the size
-//! of the lane. Between what was taken and the end are, in the main lane, whole lines, each with its LF; in the aside lane
+//! of the lane. A worker that finds everything taken may leave out the rest of the lane and go on at its beginning: so that a worker that
+//! logs little touches few pages. Between what was taken, or left out, and the end are, in the main lane, whole lines, each with its LF; in the aside lane
 //! entries of: the place in the main lane where they belong (8 bytes), a length (8 bytes), and so many bytes of whole lines.
 
 use std::{fs::File, io, os::unix::fs::FileExt as _, str};
@@ -53,6 +55,7 @@ pub(super) const DROPPED_FULL: usize = 144;
 pub(super) const DROPPED_STALLED: usize = 152;
 pub(super) const DROPPED_NESTED: usize = 160;
 pub(super) const CLOSED: usize = 168;
+pub(super) const MAIN_VOID: usize = 176;
 pub(super) const TAKEN: usize = 256;
 pub(super) const TAKEN_AGAIN: usize = 320;
 /// Of these, from the beginning of `TAKEN`.

@@ -16,6 +16,7 @@ use super::protocol::{AWAKE, LINGERS, SLEEPS, before_taken, between_reads, publi
 /// A ring with room for one line, which is a number.
 struct Ring {
     line: AtomicU64,
+    void: AtomicU64,
     end: AtomicU64,
     taken: [AtomicU64; 2],
     collector: AtomicU64,
@@ -26,6 +27,7 @@ impl Ring {
         let number = || AtomicU64::new(0);
         Arc::new(Ring {
             line: number(),
+            void: number(),
             end: number(),
             taken: [number(), number()],
             collector: AtomicU64::new(collector),
@@ -69,6 +71,38 @@ fn a_line_that_is_seen_is_whole_and_is_not_written_over_before_it_is_taken() {
         if end == FIRST {
             assert_eq!(ring.line.load(Relaxed), 1);
             ring.take(FIRST);
+        }
+        worker.join().expect("no panic");
+    });
+}
+
+#[test]
+fn who_sees_the_end_behind_a_part_that_was_left_out_knows_that_part() {
+    loom::model(|| {
+        let ring = Ring::new(AWAKE);
+        let worker = thread::spawn({
+            let ring = Arc::clone(&ring);
+            move || {
+                ring.line.store(1, Relaxed);
+                publish(&ring.end, 1);
+                if taken(&ring.taken[0], &ring.taken[1]) == Some(1) {
+                    publish(&ring.void, 10);
+                    ring.line.store(2, Relaxed);
+                    publish(&ring.end, 11);
+                }
+            }
+        });
+        for seen in 0..2 {
+            let end = ring.end.load(Relaxed);
+            between_reads();
+            let from = seen.max(ring.void.load(Relaxed).min(end));
+            if end == 11 {
+                assert_eq!((seen, from, ring.line.load(Relaxed)), (1, 10, 2));
+            }
+            if end == 0 {
+                break;
+            }
+            ring.take(1);
         }
         worker.join().expect("no panic");
     });

@@ -28,6 +28,9 @@ use crate::{
 /// Who has the file of a ring open in this process, but for a collector: the producer, and the list of own rings.
 const HOLDERS: usize = 2;
 
+/// The part of a lane that counts as its beginning: one of so many.
+const BEGINNING: u64 = 128;
+
 /// How often the making of a ring is begun anew, if a collector has taken its file for one that was given up.
 const TRIES: u32 = 10;
 
@@ -69,11 +72,13 @@ pub(in crate::writer) struct Lane {
 struct Places {
     end: usize,
     taken: [usize; 2],
+    /// Where it says that a part of the lane was left out, if it may do that.
+    void: Option<usize>,
 }
 
 impl Places {
-    const fn new(end: usize, of_taken: usize) -> Self {
-        Places { end, taken: [layout::TAKEN + of_taken, layout::TAKEN_AGAIN + of_taken] }
+    const fn new(end: usize, of_taken: usize, void: Option<usize>) -> Self {
+        Places { end, taken: [layout::TAKEN + of_taken, layout::TAKEN_AGAIN + of_taken], void }
     }
 }
 
@@ -102,8 +107,12 @@ pub(in crate::writer) fn make(
     let (path, file, numbers, [main, aside], own) =
         made.map_err(|cause| Error::io("make a ring in the directory", directory.path(), cause))?;
     let lanes = [
-        Lane::new(main, passport.main, Places::new(layout::MAIN_END, layout::OF_MAIN)),
-        Lane::new(aside, passport.aside, Places::new(layout::ASIDE_END, layout::OF_ASIDE)),
+        Lane::new(
+            main,
+            passport.main,
+            Places::new(layout::MAIN_END, layout::OF_MAIN, Some(layout::MAIN_VOID)),
+        ),
+        Lane::new(aside, passport.aside, Places::new(layout::ASIDE_END, layout::OF_ASIDE, None)),
     ];
     let producer = Producer { numbers, file, path, main: passport.main, pipe, _own: own };
     let _ = (&producer.pipe).write(&[directory::HAS_CHANGED]);
@@ -272,8 +281,25 @@ impl Lane {
     /// Appends bytes, for which there is room, and has them read.
     #[inline]
     pub(in crate::writer) fn append(&mut self, of: &Producer, bytes: &[u8]) {
+        if self.at as u64 > self.size / BEGINNING {
+            self.go_back(of);
+        }
         self.copy(bytes);
         protocol::publish(of.numbers.at(self.places.end), self.end);
+    }
+
+    /// Goes back to the beginning of the lane, if everything in it is taken. There the pages are in use already: to touch one for the
+    /// first time is a page fault (2.4 µs on tmpfs, more on a disk: 55 ns for each line in it), and on a disk again after each
+    /// time that the kernel has written it.
+    #[inline]
+    fn go_back(&mut self, of: &Producer) {
+        if let Some(place) = self.places.void
+            && self.look(of) == self.end
+        {
+            self.end += self.size - self.at as u64;
+            (self.taken, self.at) = (self.end, 0);
+            protocol::publish(of.numbers.at(place), self.end);
+        }
     }
 
     /// Appends an entry of the aside lane, if there is room for it: lines that belong to a place in the main lane.

@@ -4,6 +4,8 @@
 //! - The worker copies lines, then moves the end ([`publish`]). The collector reads the end, then the lines ([`between_reads`]).
 //! - The collector reads lines, and says so ([`before_taken`]) with two writes of the same number. The worker believes it when
 //!   both are the same ([`taken`]), and only then writes over the lines.
+//! - A worker that finds everything taken may leave out places: it says so ([`publish`]) before it moves the end again. The
+//!   collector reads the end, then what was left out ([`between_reads`]).
 //! - The collector says that it sleeps, and then looks once more ([`between_reads`]). The worker publishes, and then looks whether
 //!   the collector sleeps ([`wakes`]). One of them sees the other.
 

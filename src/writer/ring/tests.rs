@@ -120,6 +120,28 @@ fn the_aside_lane_takes_what_has_room_and_no_more() {
 }
 
 #[test]
+fn a_worker_whose_lines_are_taken_goes_back_to_the_beginning() {
+    let mut ring = ring(4096);
+    let place = |line: &str| {
+        let bytes = fs::read(ring.directory.list().expect("a list").0.remove(0)).expect("read");
+        bytes.windows(line.len()).position(|window| window == line.as_bytes()).expect("it is there")
+            - layout::HEAD
+    };
+    let line = |number: u64| format!("{number} {}\n", "x".repeat(100));
+    let mut consumer = ring.consumer();
+    for number in [1, 2] {
+        assert!(ring.main.has_room(&ring.producer, 103, 4096));
+        ring.main.append(&ring.producer, line(number).as_bytes());
+    }
+    assert_eq!((place(&line(1)), place(&line(2))), (0, 103), "there was something in it");
+    assert_eq!(take(&mut consumer, 4096), line(1) + &line(2));
+    ring.main.append(&ring.producer, line(3).as_bytes());
+    assert_eq!(place(&line(3)), 0);
+    assert_eq!(take(&mut ring.consumer(), 4096), line(3), "whoever comes later knows");
+    assert_eq!(take(&mut consumer, 4096), line(3), "and whoever has seen what was before");
+}
+
+#[test]
 fn who_comes_later_goes_on_where_the_last_collector_was() {
     let mut ring = ring(4096);
     assert!(ring.log("one\n") && ring.log("two\n"));
