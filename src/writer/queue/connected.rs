@@ -78,6 +78,14 @@ struct Main {
     told: Option<Instant>,
 }
 
+/// What is to be done when lines were appended.
+struct Then {
+    /// The collector is to be woken though it lingers.
+    presses: bool,
+    /// It is time to look whether the ring is still there.
+    looks: bool,
+}
+
 impl Connected {
     /// Makes a ring for this process.
     pub(super) fn connect(options: Options, directory: Directory) -> Result<Self, Error> {
@@ -143,19 +151,26 @@ impl Connected {
         if self.must_go_aside(kind) {
             return self.take_aside(lines, count);
         }
-        let mut main = self.lock();
+        let mut locked = self.lock();
+        let main = &mut *locked; // once: each time costs a look whether it is there
         main.accepted += count;
-        if !main.first.is_turn_of(None) || !self.has_room(&mut main, lines.len(), kind) {
-            return self.take_crowded(main, lines, kind, count);
+        if !main.first.is_turn_of(None) || !self.has_room(main, lines.len(), kind) {
+            return self.take_crowded(locked, lines, kind, count);
         }
-        self.append(main, lines, kind);
+        let then = self.append(main, lines, kind);
+        drop(locked);
+        self.go_on(then);
     }
 
     /// The same when there is no room, or others go first.
     #[cold]
     fn take_crowded(&self, mut main: Locked<'_, Main>, lines: &[u8], kind: LineKind, count: u64) {
         let refused = match self.wait_for_room(&mut main, lines.len(), kind) {
-            Ok(()) => return self.append(main, lines, kind),
+            Ok(()) => {
+                let then = self.append(&mut main, lines, kind);
+                drop(main);
+                return self.go_on(then);
+            }
             Err(NoRoom::For(cause)) => return self.refuse(main, cause, count),
             Err(refused) => refused,
         };
@@ -167,16 +182,21 @@ impl Connected {
         }
     }
 
-    /// Appends lines for which there is room.
+    /// Appends lines for which there is room. Returns what is to be done without the lock.
     #[inline]
-    fn append(&self, mut main: Locked<'_, Main>, lines: &[u8], kind: LineKind) {
+    fn append(&self, main: &mut Main, lines: &[u8], kind: LineKind) -> Then {
         let before = main.lane.end();
         main.lane.append(&self.producer, lines);
-        let is_due = before / LOOK_EVERY != main.lane.end() / LOOK_EVERY;
         let is_half_full = main.lane.used() >= self.options.capacity as u64 / 2;
-        let is_pressing = kind.is_urgent || is_half_full || main.waiting > 0;
-        drop(main);
-        if self.producer.wake_if_needed(is_pressing) || is_due {
+        Then {
+            presses: kind.is_urgent || is_half_full || main.waiting > 0,
+            looks: before / LOOK_EVERY != main.lane.end() / LOOK_EVERY,
+        }
+    }
+
+    #[inline]
+    fn go_on(&self, then: Then) {
+        if self.producer.wake_if_needed(then.presses) || then.looks {
             self.look_after_ring();
         }
     }

@@ -293,7 +293,9 @@ impl Lane {
     /// time that the kernel has written it.
     #[inline]
     fn go_back(&mut self, of: &Producer) {
-        if let Some(place) = self.places.void
+        let is_said = of.numbers.at(self.places.taken[0]).load(Ordering::Relaxed) == self.end;
+        if is_said
+            && let Some(place) = self.places.void
             && self.look(of) == self.end
         {
             self.end += self.size - self.at as u64;
