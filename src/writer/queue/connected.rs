@@ -7,7 +7,7 @@ mod waiting;
 use std::{
     fmt,
     sync::{
-        Mutex, OnceLock, TryLockError,
+        Condvar, Mutex, OnceLock, TryLockError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// How many bytes are logged until it is looked whether the ring is still there, while the collector is awake.
-const LOOK_EVERY: u64 = 64 * 1024;
+const LOOK_EVERY: u64 = 16 * 1024;
 
 /// The smallest ring: less would be no page.
 const SMALLEST: usize = 4096;
@@ -52,6 +52,8 @@ pub(super) struct Connected {
     directory: Directory,
     producer: Producer,
     main: Mutex<Main>,
+    /// Somebody else is the first of those who wait for room.
+    room: Condvar,
     aside: Mutex<Lane>,
     /// Lines that went aside, or were to, and those of all that were cut.
     accepted_aside: AtomicU64,
@@ -68,14 +70,15 @@ pub(super) struct Connected {
 struct Main {
     lane: Lane,
     accepted: u64,
-    /// Threads that wait for room; and those of them that go before any other.
+    /// Threads that wait for room, and their lines, which are accepted; and those of them that go before any other.
     waiting: usize,
+    waiting_lines: u64,
     first: First,
     /// Somebody has waited in vain, when the collector had come so far.
     stalled_at: Option<u64>,
-    /// Lines that were dropped and that the error hook was not told of, and when it was told last.
-    untold: u64,
+    /// When the error hook was told last of lines that were dropped, and what else it is to be told.
     told: Option<Instant>,
+    trouble: Option<(Trouble, Error)>,
 }
 
 /// What is to be done when lines were appended.
@@ -104,16 +107,18 @@ impl Connected {
             lane: main,
             accepted: 0,
             waiting: 0,
+            waiting_lines: 0,
             first: First::new(),
             stalled_at: None,
-            untold: 0,
             told: None,
+            trouble: None,
         };
         Ok(Connected {
             options,
             directory,
             producer,
             main: Mutex::new(main),
+            room: Condvar::new(),
             aside: Mutex::new(aside),
             accepted_aside: AtomicU64::new(0),
             cut: AtomicU64::new(0),
@@ -165,17 +170,20 @@ impl Connected {
     /// The same when there is no room, or others go first.
     #[cold]
     fn take_crowded(&self, mut main: Locked<'_, Main>, lines: &[u8], kind: LineKind, count: u64) {
-        let refused = match self.wait_for_room(&mut main, lines.len(), kind) {
+        main.waiting_lines += count;
+        let waited = self.wait_for_room(&mut main, lines.len(), kind);
+        main.waiting_lines -= count;
+        let refused = match waited {
             Ok(()) => {
                 let then = self.append(&mut main, lines, kind);
-                drop(main);
+                self.tell(main);
                 return self.go_on(then);
             }
             Err(NoRoom::For(cause)) => return self.refuse(main, cause, count),
             Err(refused) => refused,
         };
         main.accepted -= count; // whoever takes it counts it
-        drop(main);
+        self.tell(main);
         match refused {
             NoRoom::HasMoved => self.take(lines, kind, false),
             _ => self.take_aside(lines, count),
@@ -248,13 +256,15 @@ impl Connected {
             },
             count,
         );
-        let untold = main.count_untold(count);
-        drop(main);
+        let is_told = main.is_to_be_told();
+        self.tell(main);
         self.producer.wake_if_needed(true);
-        if let Some(lines) = untold {
-            let directory = self.directory.path();
-            let why =
-                format!("the ring of this process in {directory:?} is full, its collector takes too little");
+        if is_told {
+            self.look_after_ring();
+            let (directory, lines) = (self.directory.path(), self.drops().total());
+            let why = format!(
+                "so far: the ring of this process in {directory:?} is full, its collector takes too little, or there is none"
+            );
             self.options.notice.tell(Trouble::Dropped, &Error::dropped(lines, why));
         }
     }
@@ -312,15 +322,14 @@ impl Main {
         self.stalled_at == Some(self.lane.taken())
     }
 
-    /// Counts lines that were dropped. Returns how many are to be told of: not with each of them.
-    fn count_untold(&mut self, count: u64) -> Option<u64> {
-        self.untold += count;
+    /// Returns whether it is time to tell of lines that were dropped: not with each of them.
+    fn is_to_be_told(&mut self) -> bool {
         let now = Instant::now();
-        if self.told.is_some_and(|told| now.duration_since(told) < super::ledger::EVERY) {
-            return None;
+        let is_soon = self.told.is_some_and(|told| now.duration_since(told) < super::ledger::EVERY);
+        if !is_soon {
+            self.told = Some(now);
         }
-        self.told = Some(now);
-        Some(std::mem::take(&mut self.untold))
+        !is_soon
     }
 }
 

@@ -275,6 +275,14 @@ impl Inner {
         self.lock().is_settled() && self.side.is_clear()
     }
 
+    /// Has the sink flushed as soon as it isn't in the middle of a line, for what it has taken so far.
+    #[cfg(all(feature = "multiprocess", unix))]
+    pub(super) fn want_flush_of_settled(&self) {
+        let mut core = self.lock();
+        let mark = self.mark_of_settled(&core);
+        core.want_flush(mark);
+    }
+
     /// Returns the counters as they are now.
     pub(super) fn stats(&self) -> Stats {
         let Some(core) = self.lock_to_look() else { return Stats::default() };

@@ -57,16 +57,28 @@ impl Consumer {
     ///
     /// It can't be opened, or isn't one that this crate can read.
     pub(in crate::writer) fn open(path: &Path) -> Result<Self, Flaw> {
+        let mut ring = Self::peek(path)?;
+        if !ring.is_own {
+            directory::note_reader(&ring.file)?;
+        }
+        // The one before may have been killed in the middle of saying it, or after it was woken.
+        ring.take(ring.taken)?;
+        ring.write_state(protocol::LINGERS)?;
+        Ok(ring)
+    }
+
+    /// Opens a ring to look at it: nothing is said to its worker, and nothing taken.
+    ///
+    /// # Errors
+    ///
+    /// As of [`open`](Self::open).
+    pub(in crate::writer) fn peek(path: &Path) -> Result<Self, Flaw> {
         let key = FileKey::of(&fs::symlink_metadata(path)?);
         let own = own::find(key);
         let is_own = own.is_some();
         let file = match own {
             Some(file) => file,
-            None => {
-                let file = directory::open_ring(path).map_err(refused)?.1;
-                directory::note_reader(&file);
-                Arc::new(file)
-            }
+            None => Arc::new(directory::open_ring(path).map_err(refused)?.1),
         };
         let mut bytes = [0; layout::PASSPORT];
         file.read_exact_at(&mut bytes, 0)?;
@@ -88,9 +100,6 @@ impl Consumer {
         };
         (ring.progress.main, ring.progress.aside) = (ring.taken.main, ring.taken.aside);
         ring.look()?;
-        // The one before may have been killed in the middle of saying it, or after it was woken.
-        ring.take(ring.taken)?;
-        ring.write_state(protocol::LINGERS)?;
         Ok(ring)
     }
 
@@ -121,15 +130,12 @@ impl Consumer {
     ///
     /// The file can't be read, or what it says can't be.
     pub(in crate::writer) fn look(&mut self) -> Result<(), Flaw> {
-        let mut bytes = [0; Progress::LEN];
-        self.file.read_exact_at(&mut bytes, layout::MAIN_END as u64)?;
-        protocol::between_reads();
-        let now = Progress::decode(&bytes);
+        let mut now = self.read_progress()?;
         if now.main != self.progress.main {
-            // After the end: what was left out before it is known then.
-            let mut void = [0; 8];
-            self.file.read_exact_at(&mut void, layout::MAIN_VOID as u64)?;
-            self.taken.main = self.taken.main.max(u64::from_ne_bytes(void).min(now.main));
+            // What was left out before the end, and what was logged aside before it, is known behind it.
+            let later = self.read_progress()?;
+            now = Progress { main: now.main.min(later.main), ..later };
+            self.taken.main = self.taken.main.max(now.void.min(now.main));
         }
         let check = |what: &str, before: u64, taken: u64, end: u64, size: u64| {
             if (before..=layout::FURTHEST).contains(&end) && end - taken <= size {
@@ -145,6 +151,13 @@ impl Consumer {
         check("aside", before.aside.max(taken.aside), taken.aside, now.aside, sizes.aside)?;
         self.progress = now;
         Ok(())
+    }
+
+    fn read_progress(&self) -> io::Result<Progress> {
+        let mut bytes = [0; Progress::LEN];
+        self.file.read_exact_at(&mut bytes, layout::MAIN_END as u64)?;
+        protocol::between_reads();
+        Ok(Progress::decode(&bytes))
     }
 
     /// Appends whole lines of the main lane to `batch`, from a place up to another one at most: as many as fit, at least one. Returns

@@ -255,8 +255,16 @@ pub(in crate::writer) fn lock(file: &File) -> io::Result<bool> {
 }
 
 /// A collector has opened a ring of another process: the lock of flock(2) says so, which has nothing to do with the worker's.
-pub(super) fn note_reader(file: &File) {
-    let _ = flock(file, FlockOperation::NonBlockingLockExclusive); // a child of the last one may still have it
+///
+/// # Errors
+///
+/// The file was removed, and its worker has left it.
+pub(super) fn note_reader(file: &File) -> io::Result<()> {
+    let is_noted = flock(file, FlockOperation::NonBlockingLockExclusive).is_ok();
+    if !is_noted && file.metadata()?.nlink() == 0 {
+        return Err(ErrorKind::NotFound.into());
+    }
+    Ok(()) // a child of the last collector may still have the lock
 }
 
 /// Returns whether no other process has opened a ring to read it.

@@ -161,10 +161,12 @@ pub(in crate::writer) struct Progress {
     /// Lines that were dropped: full, stalled, nested.
     pub(in crate::writer) dropped: [u64; 3],
     pub(in crate::writer) is_closed: bool,
+    /// Up to where there is nothing in the main lane.
+    pub(in crate::writer) void: u64,
 }
 
 impl Progress {
-    pub(super) const LEN: usize = CLOSED + 8 - MAIN_END;
+    pub(super) const LEN: usize = MAIN_VOID + 8 - MAIN_END;
 
     pub(super) fn decode(bytes: &[u8; Self::LEN]) -> Self {
         let at = |place: usize| number(bytes, place - MAIN_END);
@@ -173,6 +175,7 @@ impl Progress {
             aside: at(ASIDE_END),
             dropped: [DROPPED_FULL, DROPPED_STALLED, DROPPED_NESTED].map(at),
             is_closed: at(CLOSED) != 0,
+            void: at(MAIN_VOID),
         }
     }
 }

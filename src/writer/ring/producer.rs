@@ -22,7 +22,10 @@ use super::{
 };
 use crate::{
     Error,
-    sys::map::{self, Numbers, Range},
+    sys::{
+        self,
+        map::{self, Numbers, Range},
+    },
 };
 
 /// Who has the file of a ring open in this process, but for a collector: the producer, and the list of own rings.
@@ -137,6 +140,17 @@ fn make_file(directory: &Directory, passport: &Passport) -> io::Result<Made> {
 
 /// Has all blocks of a file allocated: to write into the map of a file that has none, on a full disk, ends the process.
 fn allocate(file: &File, len: u64) -> io::Result<()> {
+    let limit = sys::file_size_limit();
+    if len > limit {
+        // One byte more would end the process as well (SIGXFSZ).
+        return Err(io::Error::new(
+            ErrorKind::FileTooLarge,
+            format!(
+                "a ring of {len} bytes is more than RLIMIT_FSIZE allows, {limit}: set a smaller capacity_bytes"
+            ),
+        ));
+    }
+    no_copy_on_write(file);
     match fallocate(file, FallocateFlags::empty(), 0, len) {
         Ok(()) => Ok(()),
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
@@ -152,6 +166,20 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
         Err(error) => Err(error.into()),
     }
 }
+
+/// Has a file system that writes each block to another place write this file in place: what is allocated is of no use else. (btrfs
+/// can. The others refuse, and most of them write in place anyway.)
+#[cfg(target_os = "linux")]
+fn no_copy_on_write(file: &File) {
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+
+    if let Ok(flags) = ioctl_getflags(file) {
+        let _ = ioctl_setflags(file, flags | IFlags::NOCOW);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn no_copy_on_write(_file: &File) {}
 
 impl Producer {
     #[cfg(test)]

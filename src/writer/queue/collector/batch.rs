@@ -20,6 +20,10 @@ const ENTRIES: usize = 512;
 /// How many bytes a ring has in a batch at least, if it has them: so that it isn't read in tiny parts.
 const SMALLEST: usize = 4096;
 
+/// How many bytes a ring has in a batch at most, if others have lines too and that is more than its share: else a worker could take
+/// it for a stall that others come first.
+const SHARE: usize = 8 * 1024;
+
 /// Whole lines of one or more rings.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -31,6 +35,8 @@ pub(super) struct Batch {
     /// How many bytes of aside lines were handed over, and in how many entries.
     aside: usize,
     entries: usize,
+    /// How much of it is for one ring.
+    share: usize,
     /// There is more where it came from.
     pub(super) has_more: bool,
 }
@@ -48,6 +54,8 @@ impl Batch {
         let mut batch = Batch { bytes, ..Batch::default() };
         rings.look(troubles);
         let mut broken = Vec::new();
+        let busy = rings.open.iter().filter(|ring| ring.has_lines()).count();
+        batch.share = (BATCH / busy.max(1)).max(SHARE);
         let count = rings.open.len();
         for at in (0..count).map(|at| (first + at) % count) {
             if batch.bytes.len() >= BATCH {
@@ -76,7 +84,7 @@ impl Batch {
         let entry = ring.consumer.read_entry(part.in_the_end.aside, progress.aside)?;
         let to = entry.as_ref().map_or(progress.main, |(belongs_at, ..)| progress.main.min(*belongs_at));
         if to > part.first {
-            let room = BATCH.saturating_sub(part.begin).max(SMALLEST);
+            let room = BATCH.saturating_sub(part.begin).clamp(SMALLEST, self.share);
             part.in_the_end.main = ring.consumer.read_lines(&mut self.bytes, part.first, to, room)?;
         }
         part.main = self.bytes.len() - part.begin;

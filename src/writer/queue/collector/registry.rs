@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{Read as _, Seek as _, Write as _},
+    os::unix::fs::MetadataExt as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
     time::{Duration, Instant},
@@ -39,21 +40,26 @@ fn lock_list<T>(list: &'static Mutex<Vec<T>>) -> Option<MutexGuard<'static, Vec<
 pub(super) struct Lock {
     key: FileKey,
     forks: u64,
-    _file: File,
+    file: Option<File>,
 }
 
 impl Lock {
     /// Returns whether it is for the directory that is at this path now. `None` if there is none.
     pub(super) fn is_for(&self, directory: &Directory) -> Option<bool> {
         let meta = directory.path().metadata().ok()?;
-        Some(FileKey::of(&meta) == self.key)
+        // Its inode number may have been used again.
+        let has_name = self.file.as_ref()?.metadata().is_ok_and(|meta| meta.nlink() > 0);
+        Some(has_name && FileKey::of(&meta) == self.key)
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        // The file is closed under the lock of the list: to close it releases whatever lock this process has on it, that of
+        // the next collector too.
         if let Some(mut collected) = lock_list(&COLLECTED) {
             collected.retain(|entry| *entry != (self.key, self.forks));
+            drop(self.file.take());
         }
     }
 }
@@ -97,7 +103,7 @@ fn try_lock(directory: &Directory) -> Result<Result<Lock, Option<u32>>, Error> {
     noted.map_err(|cause| Error::io("write to the collector's lock", &path, cause))?;
     collected.push((key, forks));
     drop(collected);
-    Ok(Ok(Lock { key, forks, _file: file }))
+    Ok(Ok(Lock { key, forks, file: Some(file) }))
 }
 
 /// Has a collector ended when the process ends.

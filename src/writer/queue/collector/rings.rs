@@ -131,6 +131,7 @@ impl Rings {
             None => true,
         });
         self.refused = refused;
+        self.failing.retain(|seen| paths.binary_search(&seen.path).is_ok());
         self.waiting.clear();
         let most = most_open();
         let mut new = new.into_iter();

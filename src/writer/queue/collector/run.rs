@@ -16,6 +16,7 @@ use super::{
 };
 use crate::writer::{
     queue::{
+        core::Mark,
         duty,
         outlet::{self, Pace, Turn},
     },
@@ -210,16 +211,20 @@ impl Run {
                 return Done::Forked;
             }
             // Also in the middle of it: whoever comes after a sink that hangs, or after a process that is killed, writes only
-            // what this one hasn't. What the sink has taken as a whole, only when it was flushed.
-            if done.is_some() || !queue.is_all_settled() {
-                self.note(&mut parts, begin);
-            }
+            // what this one hasn't.
+            self.note(&mut parts, begin);
             match (turn, done) {
                 (_, Some(done)) => break done,
                 (Turn::Wait(at), _) if self.shared.pause_until(at) => break Done::GivenUp,
+                // It has taken a part, and may keep it.
+                (Turn::More, _) if !queue.is_all_settled() => queue.want_flush_of_settled(),
                 _ => {}
             }
         };
+        if done == Done::GivenUp {
+            self.flush_once();
+            self.note(&mut parts, begin);
+        }
         let mut core = queue.lock();
         if done == Done::Written && core.drops.total() == lost {
             // Its own lines are no lines of anybody's.
@@ -245,20 +250,29 @@ impl Run {
         queue.tell(troubles);
         let done = match turn {
             _ if self.shared.is_parents() => Some(Done::Forked), // by the error hook
-            Turn::Idle => Some(Done::Written),
+            Turn::Idle if queue.is_all_settled() => Some(Done::Written), // else it was flushed in between
             _ if self.shared.orders().is_given_up => Some(Done::GivenUp),
             _ => None,
         };
         (turn, done)
     }
 
-    /// Says in the rings how far they are taken: as far as the sink has taken the batch.
+    /// Has the sink pass on what it has taken of what is given up. If it can't, the next collector writes that again.
+    fn flush_once(&self) {
+        let queue = &*self.shared.queue;
+        let mut outlet = queue.slot.take();
+        let mut troubles = outlet::Troubles::default();
+        outlet.flush(queue, &mut troubles);
+        queue.slot.put_back(outlet);
+        queue.tell(troubles);
+    }
+
+    /// Says in the rings how far they are taken: as far as the sink has taken the batch, and was flushed.
     fn note(&mut self, parts: &mut [Part], begin: u64) {
-        let queue = &self.shared.queue;
-        let settled = usize::try_from(queue.lock().settled - begin).unwrap_or(usize::MAX);
-        let entries = queue.side.gone();
+        let Mark { main, side } = self.shared.queue.lock().flushed;
+        let flushed = usize::try_from(main.saturating_sub(begin)).unwrap_or(usize::MAX);
         for part in parts {
-            self.rings.take(part.key, |ring| part.taken(settled, entries, ring), &mut self.troubles);
+            self.rings.take(part.key, |ring| part.taken(flushed, side, ring), &mut self.troubles);
         }
     }
 

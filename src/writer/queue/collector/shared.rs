@@ -192,7 +192,7 @@ impl Shared {
     /// Counts the lines that are in the rings.
     fn pending(&self) -> u64 {
         let Ok((paths, _)) = self.directory.list() else { return 0 };
-        paths.iter().filter_map(|path| Consumer::open(path).ok()).map(|ring| pending_in(&ring)).sum()
+        paths.iter().filter_map(|path| Consumer::peek(path).ok()).map(|ring| pending_in(&ring)).sum()
     }
 
     /// Returns when somebody else has had the time to end, or an order has come.

@@ -22,14 +22,25 @@ impl Connected {
     #[cold]
     pub(super) fn look_after_ring(&self) {
         if self.producer.is_lost() {
-            self.move_on(&mut self.lock());
+            let mut main = self.lock();
+            self.move_on(&mut main);
+            self.tell(main);
+        }
+    }
+
+    /// Releases the lock, and tells what was to be told.
+    pub(super) fn tell(&self, mut main: Locked<'_, Main>) {
+        let trouble = main.trouble.take();
+        drop(main);
+        if let Some((trouble, error)) = trouble {
+            self.options.notice.tell(trouble, &error);
         }
     }
 
     /// Moves to another ring. Returns whether that is done.
     pub(super) fn move_on(&self, main: &mut Locked<'_, Main>) -> bool {
-        if self.has_moved() {
-            return true;
+        if self.has_moved() || !self.orphans.is_due() {
+            return self.has_moved();
         }
         let path = self.directory.path();
         let made =
@@ -37,15 +48,17 @@ impl Connected {
         let next = match made {
             Ok(next) => next,
             Err(error) => {
-                self.options.notice.tell(Trouble::Write, &error);
-                return false; // it is tried again
+                self.orphans.has_failed(); // it is tried again
+                main.trouble = Some((Trouble::Write, error));
+                return false;
             }
         };
         let moved = self.take_along(main, &next);
         main.accepted -= moved.min(main.accepted);
         // What was logged aside is not taken along: it has no place among the others there.
         let settled = self.producer.taken_lines() + self.producer.dropped().iter().sum::<u64>();
-        let left = (main.accepted + self.accepted_aside.load(Ordering::Relaxed)).saturating_sub(settled);
+        let aside = self.accepted_aside.load(Ordering::Relaxed);
+        let left = (main.accepted + aside).saturating_sub(settled + main.waiting_lines).min(aside);
         self.accepted_aside.fetch_sub(left, Ordering::Relaxed);
         next.accepted_aside.fetch_add(left, Ordering::Relaxed);
         next.producer.drop_lines(DroppedFor::Nested, left);
@@ -56,7 +69,7 @@ impl Connected {
         self.generation.store(MOVED, Ordering::Release);
         let what =
             format!("the ring of this process in {path:?} was removed: its lines are in another one now");
-        self.options.notice.tell(Trouble::Rings, &Error::invalid(what));
+        main.trouble = Some((Trouble::Rings, Error::invalid(what)));
         true
     }
 

@@ -1,10 +1,7 @@
 //! A worker that waits for room: it looks again and again, as the collector has no means to wake it that would outlive them
-//! both.
+//! both. Only threads of one process wake each other.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::{Connected, Main};
 use crate::writer::{
@@ -68,6 +65,7 @@ impl Connected {
         main.waiting -= 1;
         if let Some(ticket) = waiter.ticket {
             main.first.leave(ticket);
+            self.room.notify_all(); // it may be the turn of another one
         }
         result
     }
@@ -93,10 +91,8 @@ impl Connected {
         if left.is_zero() {
             return Some(Err(NoRoom::For(Cause::Full)));
         }
-        main.without(|| {
-            self.producer.wake_if_needed(true);
-            thread::sleep((waited / 8).clamp(PAUSE, PAUSE_AT_MOST).min(left));
-        });
+        self.producer.wake_if_needed(true);
+        main.wait(&self.room, (waited / 8).clamp(PAUSE, PAUSE_AT_MOST).min(left));
         let taken = main.lane.look(&self.producer);
         if waiter.patience.look(taken) {
             main.stalled_at = Some(taken);

@@ -161,7 +161,7 @@ impl Outlet {
     }
 
     /// Has the sink pass on what it may keep.
-    pub(super) fn flush(&mut self, queue: &Inner, troubles: &mut Troubles) -> Turn {
+    pub(in crate::writer::queue) fn flush(&mut self, queue: &Inner, troubles: &mut Troubles) -> Turn {
         let mut failed = None;
         if self.is_dirty {
             let on_duty = duty::write(queue.id(), !self.has_lines);
