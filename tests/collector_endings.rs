@@ -3,6 +3,8 @@
 
 #![cfg(all(unix, feature = "multiprocess"))]
 
+#[path = "collector_endings/buffers.rs"]
+mod buffers;
 mod collector_kit;
 #[path = "collector_endings/collectors.rs"]
 mod collectors;

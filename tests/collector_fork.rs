@@ -6,6 +6,8 @@
 mod collector_kit;
 #[path = "collector_fork/collectors.rs"]
 mod collectors;
+#[path = "collector_fork/first_lines.rs"]
+mod first_lines;
 mod queue_kit;
 mod support;
 

@@ -2,7 +2,10 @@
 
 #![cfg(all(unix, feature = "multiprocess"))]
 
+mod queue_kit;
 mod support;
+#[path = "queue_removed/waiting.rs"]
+mod waiting;
 
 use std::{
     fs,
