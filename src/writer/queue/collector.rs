@@ -60,7 +60,7 @@ pub use self::{
 /// | | |
 /// |---|---|
 /// | in the parent of the workers | the parent starts it before them, waits for them, and drops the guard last. If it logs itself, it connects like a worker: it never deadlocks on its own collector. (Its own ring stays behind, empty, and is removed at the next start) |
-/// | as a service of its own | a small program with a `Collector` that is started again when it ends. Workers come and go, before it too. Let a new one [wait](Running::Wait) for the old one |
+/// | as a service of its own | a small program with a `Collector` that is started again when it ends. Workers come and go, before it too. Let a new one [wait](Running::Wait) for the old one. (An `InstanceFile` is refused as long as the old process has it: try to build it again until [`Error::is_in_use`](crate::Error::is_in_use) is false) |
 /// | as a sidecar | the same in a container of its own, with the directory as a shared volume. The same user on both sides, and the same kernel. Namespaces of process ids don't matter: whether a worker lives is told by the lock on its ring. Give each worker a name, `$TASKLOG_INSTANCE`: it may be process 1, as all others |
 ///
 /// A queue has one collector at a time: a second one is refused ([`Error::is_in_use`](crate::Error::is_in_use)), or waits.
@@ -70,7 +70,9 @@ pub use self::{
 /// It is made with mode 0700, and the rings with 0600. One that others may write to, or that belongs to another user, is refused. It
 /// has to be the queue's alone.
 ///
-/// - Put it on a tmpfs: `/run/app/q`, or `/dev/shm/app-q` where there is no `/run` for your user. A local disk does too. Not below
+/// - Put it on a tmpfs: `/run/app/q`, or `/dev/shm/app-q` where there is no `/run` for your user. A local disk with ext4, XFS or
+///   btrfs without snapshots does too; not one like ZFS, which writes each block to a new place: full, it would end a worker in a
+///   log call (SIGBUS). Not below
 ///   `/tmp`, where cleaners remove old files. Not on a network file system: two machines don't see one memory.
 /// - With `RuntimeDirectory=` systemd removes it when the service stops, and what is in the rings with it: set
 ///   `RuntimeDirectoryPreserve=yes`. Docker gives a container 64 MiB of `/dev/shm` unless it is told otherwise (`--shm-size`).
@@ -88,7 +90,8 @@ pub use self::{
 /// until there was no progress for 5 s ([`stall_timeout`](crate::writer::SharedQueueBuilder::stall_timeout)), and from then on lines for
 /// which there is no room are dropped and counted, until a collector has taken something. A collector that is stopped
 /// (SIGSTOP), or whose sink hangs, is the same. The next one writes what is in the rings, and says about where they would be
-/// how many lines are not: `[-] [tracing_tasklog] 2026-01-01T12:00:00 152 lines dropped reason="queue full" worker="4242"`. (The
+/// how many lines are not: `[-] [tracing_tasklog] 2026-01-01T12:00:00 152 lines dropped reason="queue stalled" worker="4242"` (or
+/// `"queue full"`, if `Overflow` doesn't wait that long), behind those that did find room. (The
 /// worker is `$TASKLOG_INSTANCE` or else the process id; in the first case the line has that as well, as `pid`.)
 ///
 /// # What survives what

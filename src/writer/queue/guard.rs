@@ -40,7 +40,8 @@ pub struct QueueGuard {
 pub struct Report {
     /// Lines that the sink has taken since the queue was made.
     pub written: u64,
-    /// Lines that were lost since then.
+    /// Lines that were lost since then. Of a `Collector`: by its sink. What workers had no room for is in the log, and in the
+    /// stats of each.
     pub dropped: u64,
     /// Lines that the sink has not taken yet.
     pub pending: u64,

@@ -107,8 +107,10 @@ pub(in crate::writer) fn make(
             made => break made,
         }
     };
-    let (path, file, numbers, [main, aside], own) =
-        made.map_err(|cause| Error::io("make a ring in the directory", directory.path(), cause))?;
+    let (path, file, numbers, [main, aside], own) = made.map_err(|cause| {
+        let of = format!("a ring of {} bytes: {cause}", passport.file_len());
+        Error::io("make a ring in the directory", directory.path(), io::Error::new(cause.kind(), of))
+    })?;
     let lanes = [
         Lane::new(
             main,

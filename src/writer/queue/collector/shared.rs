@@ -170,8 +170,8 @@ impl Shared {
             return;
         }
         self.close();
-        if self.is_mine() {
-            return;
+        if self.is_mine() || self.orders().is_given_up {
+            return; // somebody has waited in vain already
         }
         let progress = || self.queue.lock_to_look().map_or(0, |core| core.progress);
         let mut patience = Patience::new(progress(), self.queue.options.stall_timeout);
