@@ -5,10 +5,14 @@
 mod chaos;
 #[path = "workers/collectors.rs"]
 mod collectors;
+#[path = "workers/crowds.rs"]
+mod crowds;
 #[path = "workers/full.rs"]
 mod full;
 #[path = "workers/idle.rs"]
 mod idle;
+#[path = "workers/limits.rs"]
+mod limits;
 #[path = "workers/many.rs"]
 mod many;
 #[path = "workers/own.rs"]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::process::{Signal, getpid, kill_process};
-use tracing_tasklog::writer::{Collector, InstanceFile, Running, SharedQueue};
+use tracing_tasklog::writer::{Collector, InstanceFile, Report, Running, SharedQueue};
 
 use crate::{
     collector_kit::{LATEST, Place, log_path, queue_path, write_lines},
@@ -72,14 +72,28 @@ impl<F: FnMut(u64, &[u8]) -> io::Result<()>> Write for Keeps<F> {
     }
 }
 
-/// A collector with this sink is given up while it flushes, and the next one writes every line.
-fn give_up(sink: impl Write + Send + 'static, what: &str) {
+/// Passes nothing on, and takes its time for that.
+fn never_flushes() -> impl Write + Send + 'static {
+    let times_out = |_, _: &[u8]| {
+        holds_within(A_MOMENT, || false);
+        Err(ErrorKind::TimedOut.into())
+    };
+    BufWriter::with_capacity(256 * 1024, Keeps::new(times_out))
+}
+
+/// A collector with this sink is given up while it flushes.
+fn give_up(place: &Place, sink: impl Write + Send + 'static) -> Report {
+    let guard = place.collector().on_error(|_| ()).spawn(sink).expect("nobody else collects");
+    guard.shutdown(Duration::from_millis(100))
+}
+
+/// The same, and the next one writes every line.
+fn give_up_and_go_on(sink: impl Write + Send + 'static, what: &str) {
     let place = Place::new();
     let queue = place.connect();
     write_lines(&queue, 0, LINES);
-    let guard = place.collector().on_error(|_| ()).spawn(sink).expect("nobody else collects");
-    let report = guard.shutdown(Duration::from_millis(100));
-    assert_eq!((report.written, report.dropped, report.pending), (0, 0, LINES), "{what}: {report:?}");
+    let report = give_up(&place, sink);
+    assert_eq!((report.dropped, report.pending), (0, LINES), "{what}: {report:?}");
     let next = place.collector().if_running(Running::Wait(LATEST)).spawn(place.file());
     let report = next.expect("the first one ends").shutdown(LATEST);
     assert_eq!((report.written, report.dropped, report.pending), (LINES, 0, 0), "{what}: {report:?}");
@@ -89,12 +103,8 @@ fn give_up(sink: impl Write + Send + 'static, what: &str) {
 
 #[test]
 fn what_a_buffer_could_not_pass_on_in_time_is_pending_and_written_by_the_next_collector() {
-    give_up(BufWriter::with_capacity(256 * 1024, TimesOut), "a write that times out below a buffer");
-    let times_out = |_, _: &[u8]| {
-        holds_within(A_MOMENT, || false);
-        Err(ErrorKind::TimedOut.into())
-    };
-    give_up(BufWriter::with_capacity(256 * 1024, Keeps::new(times_out)), "a flush that times out");
+    give_up_and_go_on(BufWriter::with_capacity(256 * 1024, TimesOut), "a write that times out");
+    give_up_and_go_on(never_flushes(), "a flush that times out");
 }
 
 #[test]
