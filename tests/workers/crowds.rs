@@ -114,7 +114,7 @@ fn a_crowd_that_had_to_wait_is_as_fast_afterwards_as_before() {
 #[test]
 fn a_worker_whose_turn_comes_late_is_not_stalled_while_the_others_are_taken() {
     alone("crowds::a_worker_whose_turn_comes_late_is_not_stalled_while_the_others_are_taken", || {
-        let (place, lines) = (Place::new(), 300);
+        let (place, lines) = (Place::new(), 200);
         let connect = |_| {
             let builder = SharedQueue::builder().capacity_bytes(64 * 1024);
             let builder = builder.stall_timeout(Duration::from_millis(300));
