@@ -108,6 +108,14 @@ fn what_a_buffer_could_not_pass_on_in_time_is_pending_and_written_by_the_next_co
 }
 
 #[test]
+fn no_line_is_reported_as_written_and_as_pending() {
+    let place = Place::new();
+    write_lines(&place.connect(), 0, LINES);
+    let report = give_up(&place, BufWriter::with_capacity(256 * 1024, TimesOut));
+    assert_eq!(report.written + report.dropped + report.pending, LINES, "{report:?}");
+}
+
+#[test]
 fn child_keeps_and_is_killed() {
     if !role("buffers::child_keeps_and_is_killed") {
         return;
