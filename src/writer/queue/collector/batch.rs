@@ -39,10 +39,12 @@ pub(super) struct Batch {
     share: usize,
     /// There is more where it came from.
     pub(super) has_more: bool,
+    /// Which ring comes first in the next one.
+    pub(super) next: usize,
 }
 
 impl Batch {
-    /// Gathers lines from all rings, beginning with another one each time.
+    /// Gathers lines from all rings, one after the other, beginning with `first`.
     pub(super) fn gather(
         rings: &mut Rings,
         first: usize,
@@ -51,7 +53,7 @@ impl Batch {
         troubles: &mut Troubles,
     ) -> Self {
         let bytes = queue.lock().empty(&queue.batches);
-        let mut batch = Batch { bytes, ..Batch::default() };
+        let mut batch = Batch { bytes, next: first.wrapping_add(1), ..Batch::default() };
         rings.look(troubles);
         let mut broken = Vec::new();
         let busy = rings.open.iter().filter(|ring| ring.has_lines()).count();
@@ -60,6 +62,7 @@ impl Batch {
         for at in (0..count).map(|at| (first + at) % count) {
             if batch.bytes.len() >= BATCH {
                 batch.has_more = true;
+                batch.next = at;
                 break;
             }
             let begin = batch.bytes.len();

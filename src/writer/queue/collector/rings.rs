@@ -237,22 +237,25 @@ impl Rings {
         }
     }
 
-    /// Says how far a ring was taken, as `taken` has it.
+    /// Says how far a ring was taken, as `taken` has it. Returns how many lines that are since the last time.
     pub(super) fn take(
         &mut self,
         key: FileKey,
         taken: impl FnOnce(&Consumer) -> Result<Taken, Flaw>,
         troubles: &mut Troubles,
-    ) {
-        let Some(at) = self.open.iter().position(|ring| ring.consumer.key() == key) else { return };
+    ) -> u64 {
+        let Some(at) = self.open.iter().position(|ring| ring.consumer.key() == key) else { return 0 };
         let ring = &mut self.open[at].consumer;
-        let result = taken(ring).and_then(|taken| match taken == ring.taken() {
+        let before = ring.taken();
+        let result = taken(ring).and_then(|taken| match taken == before {
             true => Ok(()),
             false => Ok(ring.take(taken)?),
         });
+        let lines = ring.taken().lines.wrapping_sub(before.lines);
         if let Err(flaw) = result {
             self.refuse(at, flaw, troubles);
         }
+        lines
     }
 
     /// Returns whether all rings were taken up to where they ended in `marks`, or are no more.

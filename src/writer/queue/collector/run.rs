@@ -2,7 +2,7 @@
 
 use std::{
     mem,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -142,7 +142,7 @@ impl Run {
     fn pass(&mut self, is_last: bool) -> Result<Passed, Done> {
         let shared = Arc::clone(&self.shared);
         let batch = Batch::gather(&mut self.rings, self.first, &shared.queue, is_last, &mut self.troubles);
-        self.first = self.first.wrapping_add(1);
+        self.first = batch.next;
         let passed = match &batch {
             batch if batch.has_more => Passed::Full,
             batch if batch.is_empty() => Passed::Nothing,
@@ -272,7 +272,8 @@ impl Run {
         let Mark { main, side } = self.shared.queue.lock().flushed;
         let flushed = usize::try_from(main.saturating_sub(begin)).unwrap_or(usize::MAX);
         for part in parts {
-            self.rings.take(part.key, |ring| part.taken(flushed, side, ring), &mut self.troubles);
+            let lines = self.rings.take(part.key, |ring| part.taken(flushed, side, ring), &mut self.troubles);
+            self.shared.lines.fetch_add(lines, Ordering::Relaxed);
         }
     }
 

@@ -3,7 +3,10 @@
 use std::{
     fs::File,
     io::{Read as _, Write as _},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -34,6 +37,8 @@ pub(super) struct Shared {
     pipe: File,
     /// The sink, and the account of what came to it.
     pub(super) queue: Arc<Inner>,
+    /// Lines that were taken out of rings for good: written and flushed, or lost.
+    pub(super) lines: AtomicU64,
     orders: Mutex<Orders>,
     done: Condvar,
     /// How often this process was forked: the thread isn't in its children.
@@ -68,7 +73,7 @@ pub(super) enum Woken {
 impl Shared {
     pub(super) fn new(directory: Directory, pipe: File, queue: Arc<Inner>) -> Self {
         let (orders, done) = Default::default();
-        Shared { directory, pipe, queue, orders, done, forks: sys::forks() }
+        Shared { directory, pipe, queue, lines: AtomicU64::new(0), orders, done, forks: sys::forks() }
     }
 
     /// Returns whether this is a child, in which there is no such thread.
@@ -161,7 +166,9 @@ impl Shared {
         }
         let stats = self.queue.stats();
         let pending = if is_over { 0 } else { self.pending() };
-        Report { written: stats.written_lines, dropped: stats.dropped_lines, pending }
+        // What the sink has taken and not passed on is still in the rings.
+        let written = self.lines.load(Ordering::Relaxed).saturating_sub(stats.dropped_lines);
+        Report { written: written.min(stats.written_lines), dropped: stats.dropped_lines, pending }
     }
 
     /// Ends the collector, as long as its sink takes something from time to time.
