@@ -212,4 +212,10 @@ fn a_worker_that_drops_lines_finds_the_directory_made_anew() {
     let stats = queue.stats();
     assert_eq!((stats.accepted_lines, stats.written_lines), (lines, report.written), "{stats:?}");
     assert_eq!((stats.written_lines + stats.dropped_lines, stats.queued_lines), (lines, 0), "{stats:?}");
+    let text = log.text();
+    let announced = text
+        .lines()
+        .filter_map(|line| line.split_once(" lines dropped reason=\"queue full\"")?.0.rsplit_once(' '));
+    let announced: u64 = announced.map(|(_, number)| number.parse::<u64>().expect("a number")).sum();
+    assert_eq!(announced, stats.dropped_lines, "{text}");
 }

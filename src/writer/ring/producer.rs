@@ -205,6 +205,19 @@ impl Producer {
             .map(|cause| self.numbers.at(cause as usize).load(Ordering::Relaxed))
     }
 
+    /// Has another ring tell of the dropped lines that the log wasn't told of. Returns how many.
+    pub(in crate::writer) fn hand_over_drops(&self, to: &Producer) -> u64 {
+        let told = self.told();
+        let causes = [DroppedFor::Full, DroppedFor::Stalled, DroppedFor::Nested];
+        let hand_over = |(cause, (dropped, told)): (DroppedFor, (u64, u64))| {
+            let untold = dropped.saturating_sub(told);
+            self.numbers.at(cause as usize).fetch_sub(untold, Ordering::Relaxed);
+            to.drop_lines(cause, untold);
+            untold
+        };
+        causes.into_iter().zip(self.dropped().into_iter().zip(told)).map(hand_over).sum()
+    }
+
     /// Returns how many lines the collector has taken.
     pub(in crate::writer) fn taken_lines(&self) -> u64 {
         self.numbers.at(layout::TAKEN + layout::LINES).load(Ordering::Relaxed)

@@ -62,6 +62,12 @@ impl Connected {
         self.accepted_aside.fetch_sub(left, Ordering::Relaxed);
         next.accepted_aside.fetch_add(left, Ordering::Relaxed);
         next.producer.drop_lines(DroppedFor::Nested, left);
+        let untold = self.producer.hand_over_drops(&next.producer);
+        let of_main = untold.min(main.accepted);
+        main.accepted -= of_main;
+        let aside = self.accepted_aside.load(Ordering::Relaxed);
+        self.accepted_aside.fetch_sub((untold - of_main).min(aside), Ordering::Relaxed);
+        next.lock().accepted += untold;
         main.lane.shut();
         if self.successor.set(Box::new(next)).is_err() {
             return true; // never: it is set under this lock
