@@ -184,5 +184,6 @@ fn the_memory_of_a_large_message_is_given_back() {
     let Output { stdout, .. } = child.wait().assert_success();
     let kept = stdout.lines().find_map(|line| line.strip_prefix("kept ")).expect("the child measured");
     let kept: u64 = kept.parse().expect("a number");
-    assert!(kept < 16 * 1024 * 1024, "{kept} bytes are kept by 8 threads that logged 10 MB each");
+    // 80 MB if each thread kept its own; an allocator may keep two of them for itself (mallopt(3), M_TRIM_THRESHOLD).
+    assert!(kept < 40 * 1024 * 1024, "{kept} bytes are kept by 8 threads that logged 10 MB each");
 }
