@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::support::{
     child::{Child, Output, Spawn, role},
@@ -212,13 +212,13 @@ pub fn stop(child: &mut Child) -> bool {
     let mut has_stopped = false;
     wait_until("the child stands still", LATEST, || {
         // The end of a child is left for `Child::is_running` to find: only what stops is waited for.
-        let options = WaitOptions::UNTRACED | WaitOptions::NOHANG;
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
         let state = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
         if state.is_empty() || state.contains(") Z ") {
             return !child.is_running();
         }
-        has_stopped =
-            matches!(waitpid(Some(pid_of(child)), options), Ok(Some((_, status))) if status.stopped());
+        let status = waitid(WaitId::Pid(pid_of(child)), options);
+        has_stopped = matches!(status, Ok(Some(status)) if status.stopped());
         has_stopped
     });
     has_stopped
