@@ -4,7 +4,7 @@ use std::{fmt, io, ops::Deref, sync::Arc};
 
 use tracing::{Level, Metadata};
 
-use super::{LineKind, TakeLines};
+use super::{LineKind, TakeLines, lines};
 use crate::handoff;
 
 /// The beginning of a line whose LF is still to come.
@@ -14,7 +14,7 @@ struct Gather(Vec<u8>);
 impl Gather {
     /// Passes on every line that `bytes` completes, and keeps the rest.
     fn write(&mut self, bytes: &[u8], kind: LineKind, to: &dyn TakeLines) {
-        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let whole = lines::whole(bytes);
         if self.0.is_empty() && whole > 0 {
             to.take_lines_of(kind, &bytes[..whole]);
         } else if whole > 0 {

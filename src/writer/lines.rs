@@ -14,7 +14,6 @@ pub(super) fn first(lines: &[u8]) -> usize {
 }
 
 /// The length of all whole lines.
-#[cfg(all(feature = "multiprocess", unix))]
 pub(super) fn whole(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1)
 }
@@ -25,7 +24,7 @@ pub(super) fn fitting(lines: &[u8], room: u64) -> usize {
     if lines.len() <= room {
         return lines.len();
     }
-    lines[..room].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1)
+    whole(&lines[..room])
 }
 
 /// Cuts a line to so many bytes, at a character, with a note of how many were cut as [the layer](crate::TaskLayer) does.

@@ -53,8 +53,21 @@ impl Connected {
                 return false;
             }
         };
-        let moved = self.take_along(main, &next);
-        main.accepted -= moved.min(main.accepted);
+        self.take_along(main, &next);
+        self.settle_account(main, &next);
+        main.lane.shut();
+        if self.successor.set(Box::new(next)).is_err() {
+            return true; // never: it is set under this lock
+        }
+        self.generation.store(MOVED, Ordering::Release);
+        let what =
+            format!("the ring of this process in {path:?} was removed: its lines are in another one now");
+        main.trouble = Some((Trouble::Rings, Error::invalid(what)));
+        true
+    }
+
+    /// Passes on what is left in the account: lines that are not taken along, and losses of which the log wasn't told.
+    fn settle_account(&self, main: &mut Main, next: &Connected) {
         // What was logged aside is not taken along: it has no place among the others there.
         let settled = self.producer.taken_lines() + self.producer.dropped().iter().sum::<u64>();
         let aside = self.accepted_aside.load(Ordering::Relaxed);
@@ -68,19 +81,10 @@ impl Connected {
         let aside = self.accepted_aside.load(Ordering::Relaxed);
         self.accepted_aside.fetch_sub((untold - of_main).min(aside), Ordering::Relaxed);
         next.lock().accepted += untold;
-        main.lane.shut();
-        if self.successor.set(Box::new(next)).is_err() {
-            return true; // never: it is set under this lock
-        }
-        self.generation.store(MOVED, Ordering::Release);
-        let what =
-            format!("the ring of this process in {path:?} was removed: its lines are in another one now");
-        main.trouble = Some((Trouble::Rings, Error::invalid(what)));
-        true
     }
 
-    /// Copies the lines that no collector has taken. Returns how many.
-    fn take_along(&self, main: &mut Main, next: &Connected) -> u64 {
+    /// Copies the lines that no collector has taken.
+    fn take_along(&self, main: &mut Main, next: &Connected) {
         let (mut from, to) = (main.lane.look(&self.producer), main.lane.end());
         let (mut count, mut bytes) = (0, Vec::new());
         let mut next = (next, next.lock());
@@ -99,7 +103,7 @@ impl Connected {
             count += lines::count(&bytes);
         }
         next.1.accepted += count;
-        count
+        main.accepted -= count.min(main.accepted);
     }
 
     pub(super) fn has_moved(&self) -> bool {
