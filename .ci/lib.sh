@@ -6,6 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="$PATH:/usr/sbin:/sbin" # logrotate lives there, and not every PATH names it
 export DEBIAN_FRONTEND=noninteractive
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+export CARGO_INCREMENTAL=0 # everything is built once
 target=${CARGO_TARGET_DIR:-target}
 logs=$target/ci
 step= # the step that runs now
