@@ -1,6 +1,7 @@
 //! The way of a layer's lines to its writer: what every line has in common once its task is known.
 
 use std::{
+    any::TypeId,
     cell::Cell,
     fmt,
     io::Write as _,
@@ -15,6 +16,7 @@ use tracing::{Level, Metadata, field::FieldSet, level_filters::LevelFilter};
 use tracing_subscriber::fmt::{MakeWriter, format::Writer, time::FormatTime};
 
 use crate::{
+    clock::{self, UtcSeconds},
     error::{Trouble, report},
     handoff,
     line::{Draft, Finished, IdFormat, Outcome, Status, Utf8},
@@ -105,10 +107,21 @@ impl<W, T> fmt::Debug for Output<W, T> {
 impl<W, T> Output<W, T>
 where
     W: for<'w> MakeWriter<'w>,
-    T: FormatTime,
+    T: FormatTime + 'static,
 {
     /// Appends the timestamp. A timer that fails or panics leaves none.
+    #[inline]
     pub(crate) fn push_stamp(&self, draft: &mut Draft) {
+        if TypeId::of::<T>() == TypeId::of::<UtcSeconds>() {
+            clock::push_stamp(draft.stamp());
+            draft.end_stamp();
+        } else {
+            self.push_other_stamp(draft);
+        }
+    }
+
+    /// The same, by a timer that may do anything.
+    fn push_other_stamp(&self, draft: &mut Draft) {
         let stamp = draft.stamp();
         let start = stamp.len();
         let format = || self.timer.format_time(&mut Writer::new(&mut Utf8(stamp)));
@@ -152,7 +165,7 @@ where
 impl<W, T> Sink for Output<W, T>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync,
-    T: FormatTime + Send + Sync,
+    T: FormatTime + Send + Sync + 'static,
 {
     fn options(&self) -> &Options {
         &self.options

@@ -17,7 +17,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::error::{Trouble, report};
+use crate::{
+    clock::unix_seconds,
+    error::{Trouble, report},
+};
 
 unsafe extern "C" {
     /// atexit(3), C11 7.22.4.2: the same everywhere.
@@ -175,25 +178,23 @@ pub(crate) fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
     spawn()
 }
 
-/// The time of day as of the kernel's last tick, at most 10 ms ago: what the times of files are made of (clock_gettime(2),
+/// The second since 1970 as of the kernel's last tick, at most 10 ms ago: what the times of files are made of (clock_gettime(2),
 /// `CLOCK_REALTIME_COARSE`). Takes a fifth of the time that the exact one takes, which is more than a tenth of an event's.
 #[cfg(all(target_os = "linux", any(feature = "queue", feature = "watch")))]
-pub(crate) fn coarse_time() -> SystemTime {
+#[inline]
+pub(crate) fn coarse_second() -> i64 {
     let mut time = std::mem::MaybeUninit::<libc::timespec>::uninit();
     // SAFETY: clock_gettime(2) initializes the time that it is given if it returns 0, and only then it is looked at.
     let time = unsafe {
         (libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, time.as_mut_ptr()) == 0).then(|| time.assume_init())
     };
-    let since_1970 = time.and_then(|time| {
-        Some(Duration::new(u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?))
-    });
-    since_1970.map_or_else(SystemTime::now, |since| SystemTime::UNIX_EPOCH + since) // before 1970 exactly
+    time.map_or_else(|| unix_seconds(SystemTime::now()), |time| i64::from(time.tv_sec))
 }
 
-/// The time of day.
+/// The second since 1970.
 #[cfg(not(all(target_os = "linux", any(feature = "queue", feature = "watch"))))]
-pub(crate) fn coarse_time() -> SystemTime {
-    SystemTime::now()
+pub(crate) fn coarse_second() -> i64 {
+    unix_seconds(SystemTime::now())
 }
 
 /// Returns whether the process is ending: nobody must wait for a lock without a limit any more.
