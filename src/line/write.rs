@@ -106,16 +106,21 @@ impl Draft {
 
     /// Where a dash stands that, behind what reads as a timestamp and is more or less than the timer's text, makes
     /// the body read as a lifecycle line or a separator: `2026-01-01T12:00:00 -- SUCCESS`, logged without a timer.
+    #[inline]
     fn posing_dash(&self) -> Option<usize> {
-        if self.stamp_end - self.stamp == "2026-01-01T12:00:00".len() {
-            return None; // a timestamp ends here or nowhere, and what follows is looked at by itself
-        }
+        // After 19 characters a timestamp ends or there is none, and what follows is looked at by itself.
+        if self.stamp_end - self.stamp == "2026-01-01T12:00:00".len() { None } else { self.find_posing_dash() }
+    }
+
+    #[cold]
+    fn find_posing_dash(&self) -> Option<usize> {
         let body = &self.buf[self.stamp..];
         let dash = timestamp_shape_len(body)? + 1;
         (body.get(dash - 1) == Some(&b' ') && poses_as_lifecycle(&body[dash..])).then_some(self.stamp + dash)
     }
 
     /// Escapes timestamp, target and text, each after its own rule: the rare way.
+    #[cold]
     fn escape(&mut self) {
         let raw = self.buf.split_off(self.stamp);
         // Text is pushed as `str` only, so nothing is ever replaced here.
@@ -138,6 +143,7 @@ impl Draft {
     }
 
     /// Cuts the text so that the line, with its LF and the mark, has `max_line` bytes, as far as the text goes.
+    #[cold]
     fn cut(&mut self, max_line: usize) -> usize {
         let full = self.buf.len() - self.text;
         if full == 0 {
