@@ -114,7 +114,7 @@ where
     pub(crate) fn push_stamp(&self, draft: &mut Draft) {
         if TypeId::of::<T>() == TypeId::of::<UtcSeconds>() {
             clock::push_stamp(draft.stamp());
-            draft.end_stamp();
+            draft.end_our_stamp();
         } else {
             self.push_other_stamp(draft);
         }

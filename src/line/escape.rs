@@ -18,8 +18,13 @@ pub(super) enum Place {
 /// Returns whether `text` holds a character that must not stand raw anywhere in a line.
 #[inline]
 pub(super) fn holds_control(text: &[u8]) -> bool {
+    !ascii::is_printable(text) && any_is_control(text)
+}
+
+#[cold]
+fn any_is_control(text: &[u8]) -> bool {
     // Text is pushed as `str` only, so it is never copied here.
-    !ascii::is_printable(text) && String::from_utf8_lossy(text).chars().any(is_control)
+    String::from_utf8_lossy(text).chars().any(is_control)
 }
 
 /// Returns whether `text`, at the start of a body, could be taken for a lifecycle line or a separator.

@@ -24,6 +24,8 @@ pub(crate) struct Draft {
     target: usize,
     /// Where the text begins.
     text: usize,
+    /// Whether the timer is our own, whose text is as it should be.
+    is_stamp_ours: bool,
 }
 
 impl Draft {
@@ -31,7 +33,7 @@ impl Draft {
     #[inline]
     pub(crate) fn new(buf: Vec<u8>) -> Self {
         let stamp = buf.len();
-        Draft { buf, stamp, stamp_end: stamp, target: stamp, text: stamp }
+        Draft { buf, stamp, stamp_end: stamp, target: stamp, text: stamp, is_stamp_ours: false }
     }
 
     /// Returns the id that the prefix shows.
@@ -44,6 +46,13 @@ impl Draft {
     #[inline]
     pub(crate) fn stamp(&mut self) -> &mut Vec<u8> {
         &mut self.buf
+    }
+
+    /// Ends the timestamp of [`UtcSeconds`](crate::UtcSeconds).
+    #[inline]
+    pub(crate) fn end_our_stamp(&mut self) {
+        self.is_stamp_ours = true;
+        self.end_stamp();
     }
 
     /// Ends the timestamp. Nothing is put behind one that is empty.
@@ -91,8 +100,19 @@ impl Draft {
         Finished { bytes: &self.buf, cut }
     }
 
+    /// Returns whether anything must not stay as it is. As a rule there is only a text to look at.
     #[inline]
     fn needs_escapes(&self) -> bool {
+        if self.is_stamp_ours && self.target == self.text {
+            let text = &self.buf[self.text..];
+            holds_control(text) || poses_as_lifecycle(text)
+        } else {
+            self.any_part_needs_escapes()
+        }
+    }
+
+    #[inline(never)]
+    fn any_part_needs_escapes(&self) -> bool {
         let buf = &self.buf;
         holds_control(&buf[self.stamp..])
             || poses_as_lifecycle(&buf[self.text..])
@@ -106,14 +126,10 @@ impl Draft {
 
     /// Where a dash stands that, behind what reads as a timestamp and is more or less than the timer's text, makes
     /// the body read as a lifecycle line or a separator: `2026-01-01T12:00:00 -- SUCCESS`, logged without a timer.
-    #[inline]
     fn posing_dash(&self) -> Option<usize> {
-        // After 19 characters a timestamp ends or there is none, and what follows is looked at by itself.
-        if self.stamp_end - self.stamp == "2026-01-01T12:00:00".len() { None } else { self.find_posing_dash() }
-    }
-
-    #[cold]
-    fn find_posing_dash(&self) -> Option<usize> {
+        if self.stamp_end - self.stamp == "2026-01-01T12:00:00".len() {
+            return None; // a timestamp ends here or nowhere, and what follows is looked at by itself
+        }
         let body = &self.buf[self.stamp..];
         let dash = timestamp_shape_len(body)? + 1;
         (body.get(dash - 1) == Some(&b' ') && poses_as_lifecycle(&body[dash..])).then_some(self.stamp + dash)
