@@ -5,10 +5,17 @@ use std::cell::Cell;
 
 thread_local! {
     // Without destructors, so they can be had even while the thread ends.
-    static CUT: Cell<bool> = const { Cell::new(false) };
-    static LINE: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
-    static TAKEN: Cell<bool> = const { Cell::new(false) };
+    static LINE: Cell<Offer> = const { Cell::new(Offer { start: 0, len: 0, is_cut: false, is_taken: false }) };
     static EVENTS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// A line that is being written on this thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offer {
+    start: usize,
+    len: usize,
+    is_cut: bool,
+    is_taken: bool,
 }
 
 /// An event that a layer of this thread is making a line of, until this is dropped.
@@ -35,30 +42,22 @@ pub(crate) fn is_nested() -> bool {
     EVENTS.get() > 1
 }
 
-/// The layer: a line is about to be written, `cut` or whole. Returns what was offered before, by a line whose writer
+/// The layer: a line is about to be written, cut or whole. Returns what was offered before, by a line whose writer
 /// logs this one.
-#[inline]
-pub(crate) fn offer(line: &[u8], cut: bool) -> Offer {
-    Offer { line: LINE.replace(place(line)), cut: CUT.replace(cut), taken: TAKEN.replace(false) }
-}
-
-fn place(bytes: &[u8]) -> (usize, usize) {
-    (bytes.as_ptr().addr(), bytes.len())
-}
-
-/// What an offer stands for while another is made inside of it.
-#[derive(Debug)]
-pub(crate) struct Offer {
-    line: (usize, usize),
-    cut: bool,
-    taken: bool,
+///
+/// The place comes in registers: inlined it would be read, as one vector, where the length was just written, and the
+/// processor would wait for that for 10 ns.
+#[inline(never)]
+pub(crate) fn offer(line: &[u8], is_cut: bool) -> Offer {
+    LINE.replace(Offer { start: line.as_ptr().addr(), len: line.len(), is_cut, is_taken: false })
 }
 
 /// A writer of this crate: it has taken the line. Returns whether the line was cut.
 #[inline]
 pub(crate) fn take() -> bool {
-    TAKEN.set(true);
-    CUT.get()
+    let line = LINE.get();
+    LINE.set(Offer { is_taken: true, ..line });
+    line.is_cut
 }
 
 /// A writer of this crate: whether these bytes are the very line that the layer offers: then they need not be counted, which
@@ -66,14 +65,13 @@ pub(crate) fn take() -> bool {
 #[cfg(feature = "queue")]
 #[inline]
 pub(crate) fn is_one_line(bytes: &[u8]) -> bool {
-    LINE.get() == place(bytes)
+    let line = LINE.get();
+    (line.start, line.len) == (bytes.as_ptr().addr(), bytes.len())
 }
 
 /// The layer: the line is written, and the offer `before` holds again. Returns whether a writer of this crate has taken
 /// the line.
-#[inline]
-pub(crate) fn settle(before: &Offer) -> bool {
-    LINE.set(before.line);
-    CUT.set(before.cut);
-    TAKEN.replace(before.taken)
+#[inline(never)]
+pub(crate) fn settle(before: Offer) -> bool {
+    LINE.replace(before).is_taken
 }

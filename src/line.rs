@@ -92,7 +92,7 @@ pub use self::{
 };
 pub(crate) use self::{
     id::{NO_TASK, push_prefix},
-    write::{Draft, Finished, Outcome, Utf8},
+    write::{Draft, Outcome, Utf8},
 };
 
 /// A fragment ends in this character, CAN, when a later writer had to close it.

@@ -19,7 +19,7 @@ use crate::{
     clock::{self, UtcSeconds},
     error::{Trouble, report},
     handoff,
-    line::{Draft, Finished, IdFormat, Outcome, Status, Utf8},
+    line::{Draft, IdFormat, Outcome, Status, Utf8},
     task::{Entry, OpenTasks},
 };
 
@@ -113,8 +113,7 @@ where
     #[inline]
     pub(crate) fn push_stamp(&self, draft: &mut Draft) {
         if TypeId::of::<T>() == TypeId::of::<UtcSeconds>() {
-            clock::push_stamp(draft.stamp());
-            draft.end_our_stamp();
+            draft.our_stamp(&clock::stamp_now());
         } else {
             self.push_other_stamp(draft);
         }
@@ -132,10 +131,10 @@ where
         draft.end_stamp();
     }
 
-    /// Hands a line over to the writer: whole, in one call.
-    pub(crate) fn write(&self, meta: &Metadata<'_>, line: &Finished<'_>) {
-        let before = handoff::offer(line.bytes, line.cut > 0);
-        let write = || self.writer.make_writer_for(meta).write_all(line.bytes);
+    /// Hands a line over to the writer, whole, in one call: one of which so many bytes were cut.
+    pub(crate) fn write(&self, meta: &Metadata<'_>, bytes: &[u8], cut: usize) {
+        let before = handoff::offer(bytes, cut > 0);
+        let write = || self.writer.make_writer_for(meta).write_all(bytes);
         match catch_unwind(AssertUnwindSafe(write)) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -143,21 +142,17 @@ where
             }
             Err(_) => report(Trouble::Panic, format_args!("a line may be lost: the writer panicked")),
         }
-        self.takers.note(handoff::settle(&before));
+        self.takers.note(handoff::settle(before));
     }
 
-    /// Writes a line about a task with a buffer of the thread.
-    fn write_about(
-        &self,
-        entry: &Entry,
-        level: Level,
-        compose: impl FnOnce(&mut Draft, &mut dyn FnMut(&Finished<'_>)),
-    ) {
+    /// Writes a line about a task with a buffer of the thread: `compose` makes it and returns how much was cut.
+    fn write_about(&self, entry: &Entry, level: Level, compose: impl FnOnce(&mut Draft) -> usize) {
         let meta = with_level(entry.identity().meta(), level);
         let mut buf = buffer::take();
         buf.extend_from_slice(entry.prefix());
         let mut draft = Draft::new(buf);
-        compose(&mut draft, &mut |line| self.write(&meta, line));
+        let cut = compose(&mut draft);
+        self.write(&meta, draft.bytes(), cut);
         buffer::give_back(draft.into_buf());
     }
 }
@@ -184,14 +179,17 @@ where
             return;
         }
         let outcome = if self.options.outcome { *outcome } else { Outcome::default() };
-        self.write_about(entry, status.level(), |draft, write| {
+        self.write_about(entry, status.level(), |draft| {
             self.push_stamp(draft);
-            write(&draft.finish_lifecycle(status, &outcome, self.options.max_line));
+            draft.finish_lifecycle(status, &outcome, self.options.max_line)
         });
     }
 
     fn write_retry(&self, entry: &Entry, number: u32) {
-        self.write_about(entry, Level::INFO, |draft, write| write(&draft.finish_retry(number)));
+        self.write_about(entry, Level::INFO, |draft| {
+            draft.finish_retry(number);
+            0
+        });
     }
 }
 

@@ -80,6 +80,8 @@ mod watched;
 
 use std::{fmt, io};
 
+use tracing::{Level, Metadata};
+
 #[cfg(feature = "queue")]
 pub use self::queue::{Announce, Drops, Overflow, QueueGuard, Report, SharedQueue, SharedQueueBuilder};
 #[cfg(all(feature = "multiprocess", unix))]
@@ -97,17 +99,55 @@ pub use self::{
 pub use crate::calendar::Every;
 
 /// What lines a writer is given: for those to which it makes a difference.
+///
+/// Bits of one byte: of four `bool`s, written one by one and read as one word, the processor would wait 5 ns for the last.
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(not(feature = "queue"), allow(dead_code, reason = "only a queue asks"))]
-pub(crate) struct LineKind {
+pub(crate) struct LineKind(u8);
+
+#[cfg_attr(not(feature = "queue"), allow(dead_code, reason = "only a queue asks"))]
+impl LineKind {
+    const LOGGED: u8 = 1;
+    const NESTED: u8 = 2;
+    const URGENT: u8 = 4;
+    const RESERVED: u8 = 8;
+
+    /// Lines of a log call, which may be within another one of the same thread; `meta` is that of the event, or of the span that
+    /// they are about, if it is known.
+    #[inline]
+    pub(crate) fn logged(is_nested: bool, meta: Option<&Metadata<'_>>) -> Self {
+        let bit = |holds: bool, bit| u8::from(holds) * bit;
+        LineKind(
+            LineKind::LOGGED
+                | bit(is_nested, LineKind::NESTED)
+                | bit(meta.is_some_and(|meta| *meta.level() == Level::ERROR), LineKind::URGENT)
+                | bit(meta.is_some_and(Metadata::is_span), LineKind::RESERVED),
+        )
+    }
+
     /// They come from a log call, not from a writer whose sink this is.
-    pub(crate) is_logged: bool,
+    #[inline]
+    pub(crate) fn is_logged(self) -> bool {
+        self.0 & LineKind::LOGGED > 0
+    }
+
     /// Their log call is within another one of the same thread.
-    pub(crate) is_nested: bool,
+    #[inline]
+    pub(crate) fn is_nested(self) -> bool {
+        self.0 & LineKind::NESTED > 0
+    }
+
     /// They are not to wait: of level ERROR.
-    pub(crate) is_urgent: bool,
+    #[inline]
+    pub(crate) fn is_urgent(self) -> bool {
+        self.0 & LineKind::URGENT > 0
+    }
+
     /// They are about a task: a transition, a separator.
-    pub(crate) is_reserved: bool,
+    #[inline]
+    pub(crate) fn is_reserved(self) -> bool {
+        self.0 & LineKind::RESERVED > 0
+    }
 }
 
 /// Something that takes whole lines.

@@ -108,7 +108,8 @@ where
             // The buffer takes everything: the result can't be an error.
             let _ = write!(Utf8(text), "{space}pid={}", process::id());
         }
-        self.output.write(meta, &draft.finish(options.max_line));
+        let cut = draft.finish(options.max_line);
+        self.output.write(meta, draft.bytes(), cut);
         buffer::give_back(draft.into_buf());
     }
 }

@@ -7,6 +7,7 @@ use super::{
     escape::{Place, escape_into, holds_control, poses_as_lifecycle},
     parse::timestamp_shape_len,
 };
+use crate::clock::Stamp;
 
 /// A line being written, in a buffer that is used again and again.
 ///
@@ -48,11 +49,14 @@ impl Draft {
         &mut self.buf
     }
 
-    /// Ends the timestamp of [`UtcSeconds`](crate::UtcSeconds).
+    /// Pushes the timestamp of [`UtcSeconds`](crate::UtcSeconds).
     #[inline]
-    pub(crate) fn end_our_stamp(&mut self) {
+    pub(crate) fn our_stamp(&mut self, stamp: &Stamp) {
+        self.buf.extend_from_slice(stamp);
         self.is_stamp_ours = true;
-        self.end_stamp();
+        self.stamp_end = self.buf.len() - 1;
+        self.target = self.buf.len();
+        self.text = self.target;
     }
 
     /// Ends the timestamp. Nothing is put behind one that is empty.
@@ -89,15 +93,15 @@ impl Draft {
         (&mut self.buf, self.text)
     }
 
-    /// Escapes and cuts a log line, ends it, and returns it with what was cut: 0 bytes for nearly every line.
+    /// Escapes and cuts a log line, ends it, and returns how much was cut: 0 bytes for nearly every line.
     #[inline]
-    pub(crate) fn finish(&mut self, max_line: usize) -> Finished<'_> {
+    pub(crate) fn finish(&mut self, max_line: usize) -> usize {
         if self.needs_escapes() {
             self.escape();
         }
         let cut = if self.buf.len() < max_line { 0 } else { self.cut(max_line) };
         self.buf.push(b'\n');
-        Finished { bytes: &self.buf, cut }
+        cut
     }
 
     /// Returns whether anything must not stay as it is. As a rule there is only a text to look at.
@@ -186,7 +190,7 @@ impl Draft {
         status: Status,
         outcome: &Outcome<'_>,
         max_line: usize,
-    ) -> Finished<'_> {
+    ) -> usize {
         if self.needs_escapes() {
             self.escape();
         }
@@ -204,13 +208,18 @@ impl Draft {
             cut = if self.buf.len() < max_line { 0 } else { self.cut(max_line) };
         }
         self.buf.push(b'\n');
-        Finished { bytes: &self.buf, cut }
+        cut
     }
 
     /// Ends a retry separator, right after the prefix: it has no timestamp.
-    pub(crate) fn finish_retry(&mut self, number: u32) -> Finished<'_> {
+    pub(crate) fn finish_retry(&mut self, number: u32) {
         push_fmt(&mut self.buf, format_args!("--- Retry {number} ---\n"));
-        Finished { bytes: &self.buf, cut: 0 }
+    }
+
+    /// Returns the line, with its LF once it is finished.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buf
     }
 
     /// Gives the buffer back.
@@ -218,15 +227,6 @@ impl Draft {
     pub(crate) fn into_buf(self) -> Vec<u8> {
         self.buf
     }
-}
-
-/// A line with its LF, ready for one `write`.
-#[derive(Debug)]
-pub(crate) struct Finished<'a> {
-    /// The whole line.
-    pub(crate) bytes: &'a [u8],
-    /// How many bytes of its text were left out.
-    pub(crate) cut: usize,
 }
 
 /// What a closing line says beyond the status.
@@ -274,8 +274,8 @@ mod tests {
         draft.stamp().extend_from_slice(b"2026-01-01T12:00:00");
         draft.end_stamp();
         draft.text().0.extend_from_slice(text.as_bytes());
-        let line = draft.finish(max_line);
-        (String::from_utf8(line.bytes.to_vec()).expect("UTF-8"), line.cut)
+        let cut = draft.finish(max_line);
+        (String::from_utf8(draft.into_buf()).expect("UTF-8"), cut)
     }
 
     #[test]
@@ -307,7 +307,8 @@ mod tests {
             let mut draft = Draft::new(b"[a] [b] ".to_vec());
             draft.end_stamp();
             draft.text().0.extend_from_slice(b"2026-01-01T12:00:00 --aaaaaaaaaaaaaaaaaaaaaaaaaa");
-            let line = String::from_utf8_lossy(draft.finish(max_line).bytes).into_owned();
+            draft.finish(max_line);
+            let line = String::from_utf8_lossy(draft.bytes());
             assert!(line.contains(" [cut ") && !line.contains(" -- "), "{line}");
         }
     }
@@ -321,9 +322,9 @@ mod tests {
         let mut draft = Draft::new(b"[a] [b] ".to_vec());
         let outcome =
             Outcome { elapsed: Some(std::time::Duration::from_millis(1204)), error: Some("no \"route\"") };
-        let line = draft.finish_lifecycle(Status::Failed, &outcome, 1);
+        draft.finish_lifecycle(Status::Failed, &outcome, 1);
         assert_eq!(
-            String::from_utf8_lossy(line.bytes),
+            String::from_utf8_lossy(draft.bytes()),
             "[a] [b] -- FAILED elapsed=1.204s error=\" [cut 13 bytes]\n"
         );
     }
@@ -340,7 +341,8 @@ mod tests {
             draft.stamp().extend_from_slice(stamp.as_bytes());
             draft.end_stamp();
             draft.text().0.extend_from_slice(text.as_bytes());
-            assert_eq!(draft.finish(1000).bytes, format!("[a] [b] {shown}\n").as_bytes());
+            assert_eq!(draft.finish(1000), 0);
+            assert_eq!(draft.bytes(), format!("[a] [b] {shown}\n").as_bytes());
             let text = if stamp.is_empty() { shown } else { text };
             assert_eq!(
                 draft.buf[draft.text..],
@@ -359,7 +361,8 @@ mod tests {
         let mut draft = Draft::new(b"[a] [b] ".to_vec());
         draft.end_stamp();
         draft.text().0.extend_from_slice(b"-- SUCCESS");
-        assert_eq!(draft.finish(1000).bytes, b"[a] [b] \\u{2d}- SUCCESS\n");
+        assert_eq!(draft.finish(1000), 0);
+        assert_eq!(draft.bytes(), b"[a] [b] \\u{2d}- SUCCESS\n");
 
         let mut draft = Draft::new(b"[a] [b] ".to_vec());
         draft.stamp().extend_from_slice(b"-- \n");
@@ -367,6 +370,7 @@ mod tests {
         draft.level(tracing::Level::WARN);
         draft.target("x: \ny");
         draft.text().0.extend_from_slice("t\u{1b}".as_bytes());
-        assert_eq!(draft.finish(1000).bytes, b"[a] [b] \\u{2d}- \\n WARN x\\u{3a} \\ny: t\\u{1b}\n");
+        assert_eq!(draft.finish(1000), 0);
+        assert_eq!(draft.bytes(), b"[a] [b] \\u{2d}- \\n WARN x\\u{3a} \\ny: t\\u{1b}\n");
     }
 }

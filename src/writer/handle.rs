@@ -2,7 +2,7 @@
 
 use std::{fmt, io, ops::Deref, sync::Arc};
 
-use tracing::{Level, Metadata};
+use tracing::Metadata;
 
 use super::{LineKind, TakeLines, lines};
 use crate::handoff;
@@ -59,12 +59,7 @@ impl<S: TakeLines> Handle<S> {
     /// Returns a writer for one event, or for a line about a span, if it is known for which.
     #[inline]
     pub(super) fn line_writer(&self, meta: Option<&Metadata<'_>>) -> LineWriter<'_> {
-        let kind = LineKind {
-            is_logged: true,
-            is_nested: handoff::is_nested(),
-            is_urgent: meta.is_some_and(|meta| *meta.level() == Level::ERROR),
-            is_reserved: meta.is_some_and(Metadata::is_span),
-        };
+        let kind = LineKind::logged(handoff::is_nested(), meta);
         LineWriter { to: &*self.shared, kind, gather: Gather::default() }
     }
 }

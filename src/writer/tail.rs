@@ -163,7 +163,7 @@ impl Tail {
 
 /// A line outside any task that this crate itself writes.
 fn own_line(text: fmt::Arguments<'_>) -> String {
-    format!("[-] [tracing_tasklog] {} {text}\n", clock::stamp_now())
+    format!("[-] [tracing_tasklog] {} {text}\n", clock::text_of(&clock::stamp_now()))
 }
 
 /// Why lines are lost, in the words of the announcement.

@@ -197,7 +197,7 @@ impl Connected {
         main.lane.append(&self.producer, lines);
         let is_half_full = main.lane.used() >= self.options.capacity as u64 / 2;
         Then {
-            presses: kind.is_urgent || is_half_full || main.waiting > 0,
+            presses: kind.is_urgent() || is_half_full || main.waiting > 0,
             looks: before / LOOK_EVERY != main.lane.end() / LOOK_EVERY,
         }
     }
@@ -211,13 +211,13 @@ impl Connected {
 
     #[inline]
     fn has_room(&self, main: &mut Main, bytes: usize, kind: LineKind) -> bool {
-        let limit = if kind.is_reserved { main.lane.size() } else { self.options.capacity as u64 };
+        let limit = if kind.is_reserved() { main.lane.size() } else { self.options.capacity as u64 };
         main.lane.has_room(&self.producer, bytes as u64, limit)
     }
 
     /// Returns whether these lines can't even have the lock, or are logged by the sink of the collector.
     fn must_go_aside(&self, kind: LineKind) -> bool {
-        duty::is_locking() || (kind.is_logged && duty::has_a_sink())
+        duty::is_locking() || (kind.is_logged() && duty::has_a_sink())
     }
 
     /// Takes lines where nobody may wait.

@@ -101,7 +101,8 @@ impl Announce {
     /// Returns what the log says of losses that have one cause, as a line; nothing if it is not to say it. `of` says whose they
     /// are: further fields, by name.
     pub(super) fn line(self, drops: &Drops, sink: &str, of: &[(&str, String)]) -> String {
-        let (lines, reason, now) = (drops.total(), drops.reason(sink), clock::stamp_now());
+        let (lines, reason, stamp) = (drops.total(), drops.reason(sink), clock::stamp_now());
+        let now = clock::text_of(&stamp);
         match self {
             Announce::Off => String::new(),
             Announce::Line => {

@@ -158,7 +158,7 @@ impl Inner {
         let core = &mut *locked;
         core.accepted += count;
         core.cut += u64::from(was_cut);
-        if !core.first.is_turn_of(None) || !core.has_room(lines.len(), kind.is_reserved) {
+        if !core.first.is_turn_of(None) || !core.has_room(lines.len(), kind.is_reserved()) {
             return self.take_crowded(locked, lines, kind, count, was_cut);
         }
         let then = self.append(core, lines, kind);
@@ -176,7 +176,7 @@ impl Inner {
         count: u64,
         was_cut: bool,
     ) {
-        if kind.is_nested {
+        if kind.is_nested() {
             core.accepted -= count; // the side buffer counts it
             core.cut -= u64::from(was_cut);
             drop(core);
@@ -195,7 +195,7 @@ impl Inner {
     fn append(&self, core: &mut Core, lines: &[u8], kind: LineKind) -> Then {
         core.append(lines, &self.batches);
         self.position.store(core.position, Ordering::Relaxed); // for this thread's own handlers and nested calls
-        core.is_urgent |= kind.is_urgent;
+        core.is_urgent |= kind.is_urgent();
         Then { wakes: core.wakes_writer(), mode: core.mode }
     }
 
@@ -211,7 +211,7 @@ impl Inner {
 
     /// Returns whether these lines can't even have the lock.
     fn must_go_aside(&self, kind: LineKind) -> bool {
-        duty::is_locking() || if kind.is_logged { duty::has_a_sink() } else { duty::has_sink_of(self.id()) }
+        duty::is_locking() || if kind.is_logged() { duty::has_a_sink() } else { duty::has_sink_of(self.id()) }
     }
 
     /// Takes lines where nobody may wait.

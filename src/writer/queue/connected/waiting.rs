@@ -50,7 +50,7 @@ impl Connected {
         if self.has_moved() {
             return Err(NoRoom::HasMoved);
         }
-        if kind.is_nested {
+        if kind.is_nested() {
             return Err(NoRoom::MustNotWait);
         }
         let limit = self.options.limit_for_room().ok_or(NoRoom::For(Cause::Full))?;
