@@ -16,12 +16,14 @@ pub(crate) fn is_plain(text: &[u8]) -> bool {
 }
 
 /// Returns whether `is` holds for any byte of the text, looking at so many at a time.
-#[inline]
+#[inline(always)]
 fn any<const LANES: usize>(text: &[u8], is: impl Fn(u8) -> bool) -> bool {
     let (lanes, rest) = text.as_chunks::<LANES>();
     // A branch between them keeps the compiler from weaving the lanes into each other.
-    if lanes.iter().any(|lanes| in_lanes(lanes, &is)) {
-        return true;
+    for lanes in lanes {
+        if in_lanes(lanes, &is) {
+            return true;
+        }
     }
     // The rest overlaps what is before it: that is cheaper than a way of its own.
     match (rest.is_empty(), text.last_chunk::<LANES>()) {

@@ -95,11 +95,17 @@ thread_local! {
 }
 
 impl Second {
-    fn text_of(&mut self, number: i64) -> Stamp {
+    #[inline]
+    fn text_of(&mut self, number: i64) -> &Stamp {
         if number != self.number {
-            *self = Second { number, text: render(number) };
+            self.render(number);
         }
-        self.text
+        &self.text
+    }
+
+    #[cold]
+    fn render(&mut self, number: i64) {
+        *self = Second { number, text: render(number) };
     }
 }
 
@@ -110,17 +116,23 @@ impl FormatTime for UtcSeconds {
 }
 
 /// The text of this second.
-#[inline]
 pub(crate) fn stamp_now() -> Stamp {
+    with_stamp_now(|stamp| *stamp)
+}
+
+/// Does `f`, which must not log, with the text of this second.
+#[inline(always)]
+pub(crate) fn with_stamp_now<R>(mut f: impl FnMut(&Stamp) -> R) -> R {
     let number = sys::coarse_second();
-    let from_last = |last: &RefCell<Second>| {
+    let mut from_last = |last: &RefCell<Second>| {
         let mut last = last.try_borrow_mut().ok()?;
         compiler_fence(Ordering::SeqCst); // borrowed first: a signal handler may come by here
-        let text = last.text_of(number);
+        let result = f(last.text_of(number));
         compiler_fence(Ordering::SeqCst);
-        Some(text)
+        Some(result)
     };
-    LAST.with(from_last).unwrap_or_else(|| render(number))
+    let result = LAST.with(&mut from_last);
+    result.unwrap_or_else(|| f(&render(number)))
 }
 
 /// Without the space.
@@ -232,7 +244,7 @@ mod tests {
     fn the_text_of_a_second_is_kept_until_the_next_and_goes_back_with_the_clock() {
         let mut second = LAST.with(|last| Second { ..*last.borrow() });
         for number in [i64::MIN, 0, 1, 1, 0, -1, i64::MAX] {
-            assert_eq!(second.text_of(number), render(number));
+            assert_eq!(*second.text_of(number), render(number));
         }
     }
 

@@ -17,7 +17,7 @@ use std::{
     sync::atomic::{Ordering, compiler_fence},
 };
 
-use crate::task::epoch;
+use crate::{line::Buf, task::epoch};
 
 /// How many layers a thread remembers at once.
 const SLOTS: usize = 4;
@@ -51,11 +51,11 @@ pub(crate) fn moved(layer: u64) {
 
 /// Appends the prefix of the task that the thread is in (nothing outside any task), if it is known. Returns whether it is.
 #[inline]
-pub(crate) fn recall(layer: u64, out: &mut Vec<u8>) -> bool {
+pub(crate) fn recall(layer: u64, out: &mut Buf) -> bool {
     let known = |slot: &mut Slot| {
         let is_known = slot.layer == layer && slot.epoch == epoch();
         if is_known {
-            out.extend_from_slice(&slot.prefix);
+            out.push(&slot.prefix);
         }
         is_known
     };

@@ -77,6 +77,7 @@
 //! }
 //! ```
 
+mod buf;
 mod escape;
 mod id;
 mod parse;
@@ -86,13 +87,14 @@ use std::{fmt, time::Duration};
 
 use tracing::Level;
 
+pub(crate) use self::{
+    buf::Buf,
+    id::{NO_TASK, push_prefix},
+    write::{Draft, Outcome},
+};
 pub use self::{
     id::IdFormat,
     parse::{ParseError, Parser, parse},
-};
-pub(crate) use self::{
-    id::{NO_TASK, push_prefix},
-    write::{Draft, Outcome, Utf8},
 };
 
 /// A fragment ends in this character, CAN, when a later writer had to close it.

@@ -182,6 +182,7 @@ pub(crate) fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
 /// `CLOCK_REALTIME_COARSE`). Takes a fifth of the time that the exact one takes, which is more than a tenth of an event's.
 #[cfg(all(target_os = "linux", any(feature = "queue", feature = "watch")))]
 #[inline]
+#[allow(clippy::useless_conversion, reason = "time_t has 32 bits elsewhere")]
 pub(crate) fn coarse_second() -> i64 {
     let mut time = std::mem::MaybeUninit::<libc::timespec>::uninit();
     // SAFETY: clock_gettime(2) initializes the time that it is given if it returns 0, and only then it is looked at.

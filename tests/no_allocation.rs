@@ -51,11 +51,18 @@ fn allocations(f: impl FnOnce()) -> u64 {
     ALLOCATIONS.get() - before
 }
 
-/// One of each kind of event: in a task, in a child span of it, outside, with numbers, texts, Unicode and Debug values.
+/// Longer than the room that every thread has for a line from the start.
+const LONG: &str = match str::from_utf8(&[b'x'; 3000]) {
+    Ok(text) => text,
+    Err(_) => "",
+};
+
+/// One of each kind of event: in a task, in a child span of it, outside, with numbers, texts, Unicode, Debug values, and a long line.
 fn log_some(task: &tracing::Span, child: &tracing::Span) {
     let entered = task.enter();
     tracing::info!(host = "smtp.example.com", port = 25, "Connecting to SMTP server");
     tracing::warn!(ratio = 0.5, text = "Größe – 日本", list = ?[1, 2, 3], "{} of {}", 3, 4);
+    tracing::info!(text = LONG, "long");
     child.in_scope(|| tracing::info!("in the child"));
     drop(entered);
     tracing::error!(code = -7_i64, "outside");
@@ -89,7 +96,7 @@ fn nor_does_one_into_a_file() {
     let file = InstanceFile::builder(dir.path("tasks.log")).build().expect("a writable folder");
     let layer = TaskLayer::new(file.clone());
     assert_eq!(in_steady_state(&Dispatch::new(tracing_subscriber::registry().with(layer))), 0);
-    assert_eq!(file.stats().written_lines, 4 * 1010);
+    assert_eq!(file.stats().written_lines, 5 * 1010);
 }
 
 /// Its batches are made when it starts, so that no log call has to.
@@ -103,7 +110,7 @@ fn nor_does_one_into_a_queue() {
     let (queue, guard) = queue.expect("a thread can be made");
     let layer = TaskLayer::new(queue);
     assert_eq!(in_steady_state(&Dispatch::new(tracing_subscriber::registry().with(layer))), 0);
-    assert_eq!(guard.shutdown(std::time::Duration::from_secs(20)).written, 4 * 1010);
+    assert_eq!(guard.shutdown(std::time::Duration::from_secs(20)).written, 5 * 1010);
 }
 
 #[test]

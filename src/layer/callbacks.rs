@@ -16,7 +16,7 @@ use tracing_subscriber::{
 use super::{TaskLayer, unwinding};
 use crate::{
     current,
-    line::{Draft, NO_TASK, push_prefix},
+    line::{NO_TASK, push_prefix},
     sink::buffer,
     task::{Task, TaskExtension, task_of},
     visit::{Reserved, SpanFields, declares_task, is_err_shaped},
@@ -80,15 +80,17 @@ where
         #[cfg(feature = "tracing-log")]
         let meta = normalized.as_ref().unwrap_or(meta);
 
-        let mut buf = buffer::take();
-        let entry = self.push_tag(event, &ctx, &mut buf);
-        if buf.is_empty() {
-            if !self.output.options.untagged {
-                return buffer::give_back(buf);
+        let mut draft = buffer::take();
+        let prefix = draft.prefix();
+        let entry = self.push_tag(event, &ctx, prefix);
+        if !prefix.is_empty() || self.output.options.untagged {
+            if prefix.is_empty() {
+                push_prefix(prefix, NO_TASK, meta.target());
             }
-            push_prefix(&mut buf, NO_TASK, meta.target());
+            draft.end_prefix();
+            self.write_event(event, meta, &mut draft, entry.as_deref());
         }
-        self.write_event(event, meta, Draft::new(buf), entry.as_deref());
+        buffer::give_back(draft);
     }
 
     fn on_enter(&self, id: &Id, ctx: Context<'_, S>) {

@@ -12,8 +12,8 @@ use tracing_subscriber::{
 use super::TaskLayer;
 use crate::{
     current, handoff,
-    line::{Draft, NO_TASK, Status, Utf8},
-    sink::{Sink, buffer},
+    line::{Buf, Draft, NO_TASK, Status},
+    sink::{Options, Sink},
     task::{Entry, Task, epoch, innermost_task, task_of},
     visit::{EventText, SpanFields},
 };
@@ -36,7 +36,7 @@ where
         &self,
         event: &Event<'_>,
         ctx: &Context<'_, S>,
-        out: &mut Vec<u8>,
+        out: &mut Buf,
     ) -> Option<Arc<Entry>>
     where
         S: Subscriber + for<'s> LookupSpan<'s>,
@@ -50,10 +50,10 @@ where
         let entry = self.innermost(event, ctx);
         if let Some(entry) = &entry {
             entry.begin();
-            out.extend_from_slice(entry.prefix());
+            out.push(entry.prefix());
         }
         if is_contextual {
-            current::remember(self.mark.id(), epoch, out);
+            current::remember(self.mark.id(), epoch, out.bytes());
         }
         entry.filter(|_| needs_entry)
     }
@@ -81,41 +81,61 @@ where
     }
 
     /// Makes the line of an event, whose prefix is there, and hands it over.
+    #[inline]
     pub(super) fn write_event(
         &self,
         event: &Event<'_>,
         meta: &Metadata<'_>,
-        mut draft: Draft,
+        draft: &mut Draft,
         entry: Option<&Entry>,
     ) {
         let _in_event = handoff::begin_event();
-        let options = &self.output.options;
-        let has_target = options.target && draft.id() != NO_TASK.as_bytes();
-        self.output.push_stamp(&mut draft);
-        if options.level {
-            draft.level(*meta.level());
+        if !self.output.has_our_timer() {
+            self.output.push_stamp(draft);
         }
-        if has_target {
-            draft.target(meta.target());
-        }
-        let (text, start) = draft.text();
-        EventText::push(text, start, |visitor| event.record(visitor));
-        if let Some(entry) = entry {
-            entry.push_fields(text, start);
-        }
-        if options.process {
-            let space = if text.len() > start { " " } else { "" };
-            // The buffer takes everything: the result can't be an error.
-            let _ = write!(Utf8(text), "{space}pid={}", process::id());
-        }
-        let cut = draft.finish(options.max_line);
+        let cut = compose(event, meta, draft, self.output.has_our_timer(), &self.output.options, entry);
         self.output.write(meta, draft.bytes(), cut);
-        buffer::give_back(draft.into_buf());
     }
+}
+
+/// Makes the line of an event, whose prefix is there, and its timestamp too if the timer is not ours. Returns how many bytes
+/// were cut.
+///
+/// All that is the same for every writer and timer is in here, so that it is compiled as one function, once.
+fn compose(
+    event: &Event<'_>,
+    meta: &Metadata<'_>,
+    draft: &mut Draft,
+    has_our_timer: bool,
+    options: &Options,
+    entry: Option<&Entry>,
+) -> usize {
+    let has_target = options.target && draft.id() != NO_TASK.as_bytes();
+    if has_our_timer {
+        draft.our_stamp();
+    }
+    if options.level {
+        draft.level(*meta.level());
+    }
+    if has_target {
+        draft.target(meta.target());
+    }
+    let (text, start) = draft.text();
+    EventText::push(text, start, |visitor| event.record(visitor));
+    if let Some(entry) = entry {
+        entry.push_fields(text, start);
+    }
+    if options.process {
+        let space = if text.len() > start { " " } else { "" };
+        // The buffer takes everything: the result can't be an error.
+        let _ = write!(text, "{space}pid={}", process::id());
+    }
+    draft.finish(options.max_line)
 }
 
 /// Returns what a record of the `log` crate was before it became an event.
 #[cfg(feature = "tracing-log")]
+#[inline]
 pub(super) fn log_metadata<'e>(event: &'e Event<'_>) -> Option<Metadata<'e>> {
     use tracing_log::NormalizeEvent as _;
 

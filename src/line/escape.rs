@@ -2,6 +2,7 @@
 //!
 //! A clean text, which is nearly every text, is recognized in one scan and left alone.
 
+use super::Buf;
 use crate::ascii;
 
 /// Where a text will stand, which decides what it must not contain.
@@ -34,22 +35,22 @@ pub(super) fn poses_as_lifecycle(text: &[u8]) -> bool {
 }
 
 /// Appends `text` to `out` with everything escaped that must not stand raw in `place`.
-pub(super) fn escape_into(out: &mut Vec<u8>, text: &str, place: Place) {
+pub(super) fn escape_into(out: &mut Buf, text: &str, place: Place) {
     let mut text = text;
     if place != Place::Tag && poses_as_lifecycle(text.as_bytes()) {
-        out.extend_from_slice(b"\\u{2d}");
+        out.push(b"\\u{2d}");
         text = &text[1..];
     }
     let mut clean_from = 0;
     for (at, c) in text.char_indices() {
         let rest = &text[at + c.len_utf8()..];
         if is_forbidden(c, rest, place) {
-            out.extend_from_slice(&text.as_bytes()[clean_from..at]);
+            out.push(&text.as_bytes()[clean_from..at]);
             push_escape(out, c);
             clean_from = at + c.len_utf8();
         }
     }
-    out.extend_from_slice(&text.as_bytes()[clean_from..]);
+    out.push(&text.as_bytes()[clean_from..]);
 }
 
 fn is_forbidden(c: char, rest: &str, place: Place) -> bool {
@@ -71,11 +72,11 @@ pub(super) fn is_control(c: char) -> bool {
     }
 }
 
-fn push_escape(out: &mut Vec<u8>, c: char) {
+fn push_escape(out: &mut Buf, c: char) {
     match c {
-        '\n' => out.extend_from_slice(b"\\n"),
-        '\r' => out.extend_from_slice(b"\\r"),
-        c => out.extend_from_slice(format!("\\u{{{:x}}}", u32::from(c)).as_bytes()),
+        '\n' => out.push(b"\\n"),
+        '\r' => out.push(b"\\r"),
+        c => out.push(format!("\\u{{{:x}}}", u32::from(c)).as_bytes()),
     }
 }
 
@@ -87,11 +88,11 @@ mod tests {
     fn every_character_is_judged_the_same_by_scan_and_escape() {
         for c in '\0'..=char::MAX {
             let text = c.to_string();
-            let mut out = Vec::new();
+            let mut out = Buf::new();
             escape_into(&mut out, &text, Place::Text);
-            assert_eq!(holds_control(text.as_bytes()), out != text.as_bytes(), "{c:?}");
-            if out != text.as_bytes() {
-                assert!(out.is_ascii() && !out.iter().any(|&b| b < 0x20), "{out:?}");
+            assert_eq!(holds_control(text.as_bytes()), out.bytes() != text.as_bytes(), "{c:?}");
+            if out.bytes() != text.as_bytes() {
+                assert!(out.bytes().is_ascii() && !out.bytes().iter().any(|&b| b < 0x20), "{out:?}");
             }
         }
     }
@@ -112,17 +113,17 @@ mod tests {
             ("----", "----"),
             ("--verbose", "--verbose"),
         ] {
-            let mut out = Vec::new();
+            let mut out = Buf::new();
             escape_into(&mut out, raw, Place::Text);
-            assert_eq!(String::from_utf8(out).expect("UTF-8"), shown);
+            assert_eq!(String::from_utf8(out.bytes().to_vec()).expect("UTF-8"), shown);
         }
     }
 
     #[test]
     fn tags_hold_no_bracket_and_targets_no_colon_space() {
-        let mut out = Vec::new();
+        let mut out = Buf::new();
         escape_into(&mut out, "] [root", Place::Tag);
         escape_into(&mut out, "a: b::c", Place::Target);
-        assert_eq!(out, b"\\u{5d} \\u{5b}roota\\u{3a} b::c");
+        assert_eq!(out.bytes(), b"\\u{5d} \\u{5b}roota\\u{3a} b::c");
     }
 }

@@ -1,6 +1,9 @@
 //! The tag: how an id is shown, and the prefix `[id] [name] ` of a task's lines.
 
-use super::escape::{Place, escape_into};
+use super::{
+    Buf,
+    escape::{Place, escape_into},
+};
 
 /// What stands for an id where there is none, and for an empty id or name.
 pub(crate) const NO_TASK: &str = "-";
@@ -58,11 +61,11 @@ impl IdFormat {
 }
 
 /// Appends the prefix of every line of a task: `[id] [name] `.
-pub(crate) fn push_prefix(out: &mut Vec<u8>, id: &str, name: &str) {
+pub(crate) fn push_prefix(out: &mut Buf, id: &str, name: &str) {
     for part in [id, name] {
-        out.push(b'[');
+        out.push_array(b"[");
         escape_into(out, if part.is_empty() { NO_TASK } else { part }, Place::Tag);
-        out.extend_from_slice(b"] ");
+        out.push_array(b"] ");
     }
 }
 
@@ -134,8 +137,8 @@ mod tests {
 
     #[test]
     fn a_prefix_never_has_an_empty_part_or_a_bracket_of_its_own() {
-        let mut out = Vec::new();
+        let mut out = Buf::new();
         push_prefix(&mut out, "", "a] [root");
-        assert_eq!(out, b"[-] [a\\u{5d} \\u{5b}root] ");
+        assert_eq!(out.bytes(), b"[-] [a\\u{5d} \\u{5b}root] ");
     }
 }

@@ -3,11 +3,11 @@
 use std::fmt::{self, Write as _};
 
 use super::{
-    Status,
+    Buf, Status,
     escape::{Place, escape_into, holds_control, poses_as_lifecycle},
     parse::timestamp_shape_len,
 };
-use crate::clock::Stamp;
+use crate::clock::with_stamp_now;
 
 /// A line being written, in a buffer that is used again and again.
 ///
@@ -16,7 +16,7 @@ use crate::clock::Stamp;
 /// finds something, escape each after its own rule.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    buf: Vec<u8>,
+    buf: Buf,
     /// Where the timer's text begins: right after the prefix.
     stamp: usize,
     /// Where the timer's text ends; without one equal to `stamp`.
@@ -30,29 +30,47 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Begins a line in `buf`, which holds the prefix and nothing else.
+    pub(crate) const fn new() -> Self {
+        Draft { buf: Buf::new(), stamp: 0, stamp_end: 0, target: 0, text: 0, is_stamp_ours: false }
+    }
+
+    /// Returns the buffer, which is empty, for the prefix: what is appended before [`Draft::end_prefix`].
     #[inline]
-    pub(crate) fn new(buf: Vec<u8>) -> Self {
-        let stamp = buf.len();
-        Draft { buf, stamp, stamp_end: stamp, target: stamp, text: stamp, is_stamp_ours: false }
+    pub(crate) fn prefix(&mut self) -> &mut Buf {
+        &mut self.buf
+    }
+
+    /// Forgets the line.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.buf.clear();
+    }
+
+    /// Ends the prefix.
+    #[inline]
+    pub(crate) fn end_prefix(&mut self) {
+        let end = self.buf.len();
+        (self.stamp, self.stamp_end, self.target, self.text) = (end, end, end, end);
+        self.is_stamp_ours = false;
     }
 
     /// Returns the id that the prefix shows.
     #[inline]
     pub(crate) fn id(&self) -> &[u8] {
-        self.buf[1..self.stamp].split(|&byte| byte == b']').next().unwrap_or_default()
+        self.buf.bytes()[1..self.stamp].split(|&byte| byte == b']').next().unwrap_or_default()
     }
 
     /// Returns the buffer, for the timer: what is appended before [`Draft::end_stamp`] is the timestamp.
     #[inline]
-    pub(crate) fn stamp(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn stamp(&mut self) -> &mut Buf {
         &mut self.buf
     }
 
     /// Pushes the timestamp of [`UtcSeconds`](crate::UtcSeconds).
     #[inline]
-    pub(crate) fn our_stamp(&mut self, stamp: &Stamp) {
-        self.buf.extend_from_slice(stamp);
+    pub(crate) fn our_stamp(&mut self) {
+        let buf = &mut self.buf;
+        with_stamp_now(|stamp| buf.push_array(stamp));
         self.is_stamp_ours = true;
         self.stamp_end = self.buf.len() - 1;
         self.target = self.buf.len();
@@ -64,7 +82,7 @@ impl Draft {
     pub(crate) fn end_stamp(&mut self) {
         self.stamp_end = self.buf.len();
         if self.stamp_end > self.stamp {
-            self.buf.push(b' ');
+            self.buf.push_array(b" ");
         }
         self.target = self.buf.len();
         self.text = self.target;
@@ -73,8 +91,8 @@ impl Draft {
     /// Pushes the level of a log line.
     #[inline]
     pub(crate) fn level(&mut self, level: tracing::Level) {
-        self.buf.extend_from_slice(level.as_str().as_bytes());
-        self.buf.push(b' ');
+        self.buf.push(level.as_str().as_bytes());
+        self.buf.push_array(b" ");
         self.target = self.buf.len();
         self.text = self.target;
     }
@@ -82,14 +100,14 @@ impl Draft {
     /// Pushes the target of a log line.
     #[inline]
     pub(crate) fn target(&mut self, target: &str) {
-        self.buf.extend_from_slice(target.as_bytes());
-        self.buf.extend_from_slice(b": ");
+        self.buf.push(target.as_bytes());
+        self.buf.push_array(b": ");
         self.text = self.buf.len();
     }
 
     /// Returns the buffer and where in it the text begins, for those who append the text.
     #[inline]
-    pub(crate) fn text(&mut self) -> (&mut Vec<u8>, usize) {
+    pub(crate) fn text(&mut self) -> (&mut Buf, usize) {
         (&mut self.buf, self.text)
     }
 
@@ -100,15 +118,15 @@ impl Draft {
             self.escape();
         }
         let cut = if self.buf.len() < max_line { 0 } else { self.cut(max_line) };
-        self.buf.push(b'\n');
+        self.buf.push_array(b"\n");
         cut
     }
 
     /// Returns whether anything must not stay as it is. As a rule there is only a text to look at.
-    #[inline]
+    #[inline(always)]
     fn needs_escapes(&self) -> bool {
         if self.is_stamp_ours && self.target == self.text {
-            let text = &self.buf[self.text..];
+            let text = &self.buf.bytes()[self.text..];
             holds_control(text) || poses_as_lifecycle(text)
         } else {
             self.any_part_needs_escapes()
@@ -117,7 +135,7 @@ impl Draft {
 
     #[inline(never)]
     fn any_part_needs_escapes(&self) -> bool {
-        let buf = &self.buf;
+        let buf = self.buf.bytes();
         holds_control(&buf[self.stamp..])
             || poses_as_lifecycle(&buf[self.text..])
             || poses_as_lifecycle(&buf[self.stamp..self.stamp_end])
@@ -134,7 +152,7 @@ impl Draft {
         if self.stamp_end - self.stamp == "2026-01-01T12:00:00".len() {
             return None; // a timestamp ends here or nowhere, and what follows is looked at by itself
         }
-        let body = &self.buf[self.stamp..];
+        let body = &self.buf.bytes()[self.stamp..];
         let dash = timestamp_shape_len(body)? + 1;
         (body.get(dash - 1) == Some(&b' ') && poses_as_lifecycle(&body[dash..])).then_some(self.stamp + dash)
     }
@@ -142,22 +160,22 @@ impl Draft {
     /// Escapes timestamp, target and text, each after its own rule: the rare way.
     #[cold]
     fn escape(&mut self) {
-        let raw = self.buf.split_off(self.stamp);
+        let raw = self.buf.as_vec().split_off(self.stamp);
         // Text is pushed as `str` only, so nothing is ever replaced here.
         let raw = String::from_utf8_lossy(&raw);
         let base = self.stamp;
         let part = |from: usize, to: usize| &raw[from - base..to - base];
         escape_into(&mut self.buf, part(self.stamp, self.stamp_end), Place::Text);
-        self.buf.extend_from_slice(part(self.stamp_end, self.target).as_bytes());
+        self.buf.push(part(self.stamp_end, self.target).as_bytes());
         if self.text > self.target {
             escape_into(&mut self.buf, part(self.target, self.text - 2), Place::Target);
-            self.buf.extend_from_slice(b": ");
+            self.buf.push_array(b": ");
         }
         let text = self.buf.len();
         escape_into(&mut self.buf, &raw[self.text - base..], Place::Text);
         self.text = text;
         if let Some(dash) = self.posing_dash() {
-            self.buf.splice(dash..=dash, *b"\\u{2d}");
+            self.buf.as_vec().splice(dash..=dash, *b"\\u{2d}");
             self.text += if dash < text { "\\u{2d}".len() - 1 } else { 0 };
         }
     }
@@ -171,9 +189,9 @@ impl Draft {
         }
         let mark_len = " [cut  bytes]\n".len() + decimal_digits(full);
         let room = max_line.saturating_sub(self.text + mark_len).min(full);
-        self.buf.truncate(self.text + floor_char_boundary(&self.buf[self.text..], room));
+        self.buf.truncate(self.text + floor_char_boundary(&self.buf.bytes()[self.text..], room));
         // "-- [cut …" would read as a lifecycle line, "- [cut …" does not.
-        if poses_as_lifecycle(&self.buf[self.text..]) {
+        if poses_as_lifecycle(&self.buf.bytes()[self.text..]) {
             self.buf.truncate(self.text + 1);
         } else if let Some(dash) = self.posing_dash().filter(|&dash| dash >= self.text) {
             self.buf.truncate(dash + 1);
@@ -194,20 +212,20 @@ impl Draft {
         if self.needs_escapes() {
             self.escape();
         }
-        self.buf.extend_from_slice(b"-- ");
-        self.buf.extend_from_slice(status.as_str().as_bytes());
+        self.buf.push(b"-- ");
+        self.buf.push(status.as_str().as_bytes());
         if let Some(elapsed) = outcome.elapsed {
             let millis = elapsed.subsec_millis();
             push_fmt(&mut self.buf, format_args!(" elapsed={}.{millis:03}s", elapsed.as_secs()));
         }
         let mut cut = 0;
         if let Some(error) = outcome.error {
-            self.buf.extend_from_slice(b" error=");
+            self.buf.push(b" error=");
             self.text = self.buf.len() + 1; // the opening quote is never cut
             escape_into(&mut self.buf, &format!("{error:?}"), Place::Text);
             cut = if self.buf.len() < max_line { 0 } else { self.cut(max_line) };
         }
-        self.buf.push(b'\n');
+        self.buf.push_array(b"\n");
         cut
     }
 
@@ -219,13 +237,7 @@ impl Draft {
     /// Returns the line, with its LF once it is finished.
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.buf
-    }
-
-    /// Gives the buffer back.
-    #[inline]
-    pub(crate) fn into_buf(self) -> Vec<u8> {
-        self.buf
+        self.buf.bytes()
     }
 }
 
@@ -238,21 +250,9 @@ pub(crate) struct Outcome<'a> {
     pub(crate) error: Option<&'a str>,
 }
 
-/// A line's buffer as something to format into: it takes everything.
-#[derive(Debug)]
-pub(crate) struct Utf8<'a>(pub(crate) &'a mut Vec<u8>);
-
-impl fmt::Write for Utf8<'_> {
-    #[inline]
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.extend_from_slice(text.as_bytes());
-        Ok(())
-    }
-}
-
-fn push_fmt(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
+fn push_fmt(out: &mut Buf, text: fmt::Arguments<'_>) {
     // The buffer takes everything, and what is formatted here are numbers: the result can't be an error.
-    let _ = Utf8(out).write_fmt(text);
+    let _ = out.write_fmt(text);
 }
 
 fn decimal_digits(n: usize) -> usize {
@@ -269,13 +269,20 @@ fn floor_char_boundary(text: &[u8], at: usize) -> usize {
 mod tests {
     use super::*;
 
+    fn draft() -> Draft {
+        let mut draft = Draft::new();
+        draft.prefix().push(b"[a] [b] ");
+        draft.end_prefix();
+        draft
+    }
+
     fn log_line(text: &str, max_line: usize) -> (String, usize) {
-        let mut draft = Draft::new(b"[a] [b] ".to_vec());
-        draft.stamp().extend_from_slice(b"2026-01-01T12:00:00");
+        let mut draft = self::draft();
+        draft.stamp().push(b"2026-01-01T12:00:00");
         draft.end_stamp();
-        draft.text().0.extend_from_slice(text.as_bytes());
+        draft.text().0.push(text.as_bytes());
         let cut = draft.finish(max_line);
-        (String::from_utf8(draft.into_buf()).expect("UTF-8"), cut)
+        (String::from_utf8(draft.bytes().to_vec()).expect("UTF-8"), cut)
     }
 
     #[test]
@@ -304,9 +311,9 @@ mod tests {
     #[test]
     fn nor_behind_a_timestamp_in_the_data() {
         for max_line in 40..54 {
-            let mut draft = Draft::new(b"[a] [b] ".to_vec());
+            let mut draft = self::draft();
             draft.end_stamp();
-            draft.text().0.extend_from_slice(b"2026-01-01T12:00:00 --aaaaaaaaaaaaaaaaaaaaaaaaaa");
+            draft.text().0.push(b"2026-01-01T12:00:00 --aaaaaaaaaaaaaaaaaaaaaaaaaa");
             draft.finish(max_line);
             let line = String::from_utf8_lossy(draft.bytes());
             assert!(line.contains(" [cut ") && !line.contains(" -- "), "{line}");
@@ -319,7 +326,7 @@ mod tests {
         assert_eq!((line.as_str(), cut), ("[a] [b] 2026-01-01T12:00:00  [cut 5 bytes]\n", 5));
         assert_eq!(log_line("", 1).0, "[a] [b] 2026-01-01T12:00:00 \n");
 
-        let mut draft = Draft::new(b"[a] [b] ".to_vec());
+        let mut draft = self::draft();
         let outcome =
             Outcome { elapsed: Some(std::time::Duration::from_millis(1204)), error: Some("no \"route\"") };
         draft.finish_lifecycle(Status::Failed, &outcome, 1);
@@ -337,15 +344,15 @@ mod tests {
             ("2026-01-01T12:00:00.5 --", "SUCCESS", "2026-01-01T12:00:00.5 \\u{2d}- SUCCESS"),
             ("", "2026-01-01T12:00:00 --verbose", "2026-01-01T12:00:00 --verbose"),
         ] {
-            let mut draft = Draft::new(b"[a] [b] ".to_vec());
-            draft.stamp().extend_from_slice(stamp.as_bytes());
+            let mut draft = self::draft();
+            draft.stamp().push(stamp.as_bytes());
             draft.end_stamp();
-            draft.text().0.extend_from_slice(text.as_bytes());
+            draft.text().0.push(text.as_bytes());
             assert_eq!(draft.finish(1000), 0);
             assert_eq!(draft.bytes(), format!("[a] [b] {shown}\n").as_bytes());
             let text = if stamp.is_empty() { shown } else { text };
             assert_eq!(
-                draft.buf[draft.text..],
+                draft.bytes()[draft.text..],
                 *format!(
                     "{text}
 "
@@ -358,18 +365,18 @@ mod tests {
 
     #[test]
     fn a_timer_that_prints_nothing_leaves_no_space_and_one_that_prints_anything_forges_nothing() {
-        let mut draft = Draft::new(b"[a] [b] ".to_vec());
+        let mut draft = self::draft();
         draft.end_stamp();
-        draft.text().0.extend_from_slice(b"-- SUCCESS");
+        draft.text().0.push(b"-- SUCCESS");
         assert_eq!(draft.finish(1000), 0);
         assert_eq!(draft.bytes(), b"[a] [b] \\u{2d}- SUCCESS\n");
 
-        let mut draft = Draft::new(b"[a] [b] ".to_vec());
-        draft.stamp().extend_from_slice(b"-- \n");
+        let mut draft = self::draft();
+        draft.stamp().push(b"-- \n");
         draft.end_stamp();
         draft.level(tracing::Level::WARN);
         draft.target("x: \ny");
-        draft.text().0.extend_from_slice("t\u{1b}".as_bytes());
+        draft.text().0.push("t\u{1b}".as_bytes());
         assert_eq!(draft.finish(1000), 0);
         assert_eq!(draft.bytes(), b"[a] [b] \\u{2d}- \\n WARN x\\u{3a} \\ny: t\\u{1b}\n");
     }

@@ -11,7 +11,7 @@ use std::{
 use super::{Identity, LayerMark, gate::Gate, lock, state::State};
 use crate::{
     clock,
-    line::{Outcome, Status, push_prefix},
+    line::{Buf, Outcome, Status, push_prefix},
     sink::Sink,
     sys,
 };
@@ -83,9 +83,9 @@ impl Entry {
     pub(crate) fn prefix(&self) -> &[u8] {
         self.prefix.get_or_init(|| {
             let tag = self.identity.tag();
-            let mut prefix = Vec::new();
+            let mut prefix = Buf::new();
             push_prefix(&mut prefix, self.sink.options().id_format.shown(&tag.id), &tag.name);
-            prefix
+            prefix.bytes().to_vec()
         })
     }
 
@@ -194,14 +194,14 @@ impl Entry {
     }
 
     /// Appends the span's own fields to a text.
-    pub(crate) fn push_fields(&self, out: &mut Vec<u8>, text_start: usize) {
+    pub(crate) fn push_fields(&self, out: &mut Buf, text_start: usize) {
         for (key, value) in lock(&self.fields).iter() {
             if out.len() > text_start {
-                out.push(b' ');
+                out.push_array(b" ");
             }
-            out.extend_from_slice(key.as_bytes());
-            out.push(b'=');
-            out.extend_from_slice(value.as_bytes());
+            out.push(key.as_bytes());
+            out.push_array(b"=");
+            out.push(value.as_bytes());
         }
     }
 }
