@@ -1,4 +1,4 @@
-//! Looking at text many bytes at a time: most text is plain, and to know it should cost next to nothing.
+//! Looking at text many bytes at a time: most text is plain ASCII, and to know it should cost next to nothing.
 //!
 //! The compiler makes a few vector instructions of what is done with 16 or 32 bytes, on every x86-64 and ARM64. Words of eight
 //! bytes took twice as many.
@@ -13,6 +13,14 @@ pub(crate) fn is_printable(text: &[u8]) -> bool {
 #[inline]
 pub(crate) fn is_plain(text: &[u8]) -> bool {
     !any::<16>(text, |byte| (byte.wrapping_sub(0x20) > 0x7e - 0x20) | (byte == b'"') | (byte == b'\\'))
+}
+
+/// Returns whether a text in UTF-8 holds a byte of a character that is or may be a control character: one of ASCII but TAB, or one
+/// that begins with 0xc2 (C1) or 0xe2 (separators, directions). Most letters of all scripts begin with others.
+pub(crate) fn may_hold_control(text: &[u8]) -> bool {
+    any::<16>(text, |byte| {
+        ((byte < 0x20) & (byte != b'\t')) | (byte == 0x7f) | (byte == 0xc2) | (byte == 0xe2)
+    })
 }
 
 /// Returns whether `is` holds for any byte of the text, looking at so many at a time.

@@ -22,8 +22,13 @@ pub(super) fn holds_control(text: &[u8]) -> bool {
     !ascii::is_printable(text) && any_is_control(text)
 }
 
-#[cold]
+#[inline(never)]
 fn any_is_control(text: &[u8]) -> bool {
+    ascii::may_hold_control(text) && any_char_is_control(text)
+}
+
+#[cold]
+fn any_char_is_control(text: &[u8]) -> bool {
     // Text is pushed as `str` only, so it is never copied here.
     String::from_utf8_lossy(text).chars().any(is_control)
 }
