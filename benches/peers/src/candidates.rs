@@ -1,6 +1,8 @@
 //! The pipelines: each takes a log call to a file.
 
 mod fmt;
+mod log;
+mod spdlog;
 mod tasklog;
 
 use std::{fs::File, io, path::Path};
@@ -24,7 +26,18 @@ pub(crate) struct Candidate {
 /// Has the file completed, when everything is logged.
 pub(crate) type Finish = Box<dyn FnOnce() -> io::Result<()>>;
 
-pub(crate) const QUEUE: [Candidate; 2] = [tasklog::QUEUE, fmt::NON_BLOCKING];
+pub(crate) const QUEUE: [Candidate; 10] = [
+    tasklog::QUEUE,
+    fmt::NON_BLOCKING,
+    fmt::MUTEX,
+    spdlog::ASYNC,
+    spdlog::SYNC,
+    log::LOGFORTH,
+    log::FTLOG,
+    log::FAST_LOG,
+    log::FLEXI,
+    log::LOG4RS,
+];
 
 /// The peer that most goals are about.
 pub(crate) const P1: &str = fmt::NON_BLOCKING.name;

@@ -48,18 +48,27 @@ impl Work {
 #[derive(Clone, Copy)]
 pub(crate) enum Voice {
     Tracing,
+    /// The macros of the `log` crate.
+    Log,
+    Spdlog,
 }
 
 impl Voice {
     /// Logs the same event again and again, in one span if there are spans.
     pub(crate) fn log(self, bursts: Bursts) -> Used {
+        // What has no spans has their texts in its message.
+        let (id, name, host, port) = ("abc12345", "send_email", "smtp.example.com", 25);
         match self {
             Voice::Tracing => {
-                let _entered = tracing::info_span!("send_email", task.id = "abc12345").entered();
+                let _entered = tracing::info_span!("send_email", task.id = id).entered();
                 bursts.log(|| {
-                    tracing::info!(host = "smtp.example.com", port = 25, "Connecting to SMTP server");
+                    tracing::info!(host, port, "Connecting to SMTP server");
                 })
             }
+            Voice::Log => bursts
+                .log(|| log::info!("[{id}] [{name}] Connecting to SMTP server host={host:?} port={port}")),
+            Voice::Spdlog => bursts
+                .log(|| spdlog::info!("[{id}] [{name}] Connecting to SMTP server host={host:?} port={port}")),
         }
     }
 }

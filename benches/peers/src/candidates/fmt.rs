@@ -1,7 +1,7 @@
 //! What a program with tracing-subscriber has: its `fmt` layer over several writers. The stamp is that of ours, so that the
 //! rest is compared.
 
-use std::{io, path::Path};
+use std::{io, path::Path, sync::Mutex};
 
 use tracing_appender::non_blocking::NonBlockingBuilder;
 use tracing_subscriber::{fmt::MakeWriter, prelude::*};
@@ -35,4 +35,18 @@ fn non_blocking(path: &Path) -> io::Result<Finish> {
         drop(guard); // after a second it leaves the rest to its thread
         Ok(())
     }))
+}
+
+pub(super) const MUTEX: Candidate = Candidate {
+    name: "fmt_mutex_file",
+    what: "fmt, Mutex<File>",
+    line: LINE,
+    one_of: 4,
+    voice: Voice::Tracing,
+    open: mutex,
+};
+
+fn mutex(path: &Path) -> io::Result<Finish> {
+    install_over(Mutex::new(append_to(path)?))?;
+    Ok(Box::new(|| Ok(())))
 }
