@@ -51,9 +51,10 @@ impl Candidate {
 pub(crate) type Finish = Box<dyn FnOnce(u64) -> io::Result<()>>;
 
 pub(crate) const PYTHON: &str = "python_queue";
-pub(crate) const QUEUE: [Candidate; 11] = [
+pub(crate) const QUEUE: [Candidate; 12] = [
     tasklog::QUEUE,
     fmt::NON_BLOCKING,
+    fmt::DEFAULT_TIMER,
     fmt::MUTEX,
     spdlog::ASYNC,
     spdlog::SYNC,
