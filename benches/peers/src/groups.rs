@@ -36,8 +36,11 @@ pub(crate) enum Bound {
 
 use Bound::{AtLeast, AtMost};
 
+/// The group that is plotted.
+pub(crate) const QUEUE: &str = "queue";
+
 pub(crate) const SATURATED: &str = "saturated, 1 thread";
-const SATURATED_4: &str = "saturated, 4 threads";
+pub(crate) const SATURATED_4: &str = "saturated, 4 threads";
 pub(crate) const BURSTS: &str = "bursts, 1 thread";
 const BURSTS_4: &str = "bursts, 4 threads";
 const WRITTEN: &str = "each line written, 1 thread";
@@ -63,7 +66,7 @@ const RUST: [&str; 10] = [
 
 pub(crate) const GROUPS: [Group; 4] = [
     Group {
-        name: "queue",
+        name: QUEUE,
         rounds: 5,
         works: &[
             Work::saturated(SATURATED, 1, 1_600_000),

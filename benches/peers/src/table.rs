@@ -67,7 +67,7 @@ pub(crate) fn print_all(group: &Group, results: &Results) {
 }
 
 /// With three digits that count.
-fn number(number: f64) -> String {
+pub(crate) fn number(number: f64) -> String {
     match number.abs() {
         size if size >= 100.0 => format!("{number:.0}"),
         size if size >= 10.0 => format!("{number:.1}"),
