@@ -1,7 +1,7 @@
-"""Does with Python's own means what the bench `workers` measures: WORKERS processes log EVENTS events each through a
+"""Does with Python's own means what the processes of `compare` do: WORKERS processes log EVENTS events each through a
 QueueHandler into one multiprocessing.Queue, and a QueueListener writes them to a file.
 
-Prints the caller's CPU and wall time in nanoseconds an event, the lines a second, and the writer's CPU.
+Prints the callers' CPU and wall time, the CPU of all processes, in nanoseconds an event, and the lines a second.
 """
 
 import logging
@@ -48,10 +48,8 @@ def main():
     listener.stop()
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     lines = WORKERS * EVENTS
-    for seconds_of in zip(*callers):
-        print(sum(seconds_of) / lines * 1e9)
-    print(lines / seconds)
-    print(cpu / lines * 1e9)
+    caller, wall = (sum(seconds_of) / lines * 1e9 for seconds_of in zip(*callers))
+    print(caller, wall, caller + cpu / lines * 1e9, lines / seconds)
 
 
 main()
