@@ -1,0 +1,62 @@
+//! All runs of a group, interleaved.
+
+use std::{collections::BTreeMap, io, path::Path};
+
+use crate::{
+    candidates::Candidate,
+    figures::{Figures, Metric, median},
+    run::measure,
+    work::Work,
+};
+
+/// Candidates that do the same work.
+pub(crate) struct Group {
+    pub(crate) name: &'static str,
+    pub(crate) rounds: usize,
+    pub(crate) works: &'static [Work],
+    pub(crate) candidates: &'static [Candidate],
+}
+
+/// What the runs of a candidate have come to, in the order of the rounds, by the names of the work and the candidate.
+#[derive(Default)]
+pub(crate) struct Results(BTreeMap<(&'static str, &'static str), Vec<Figures>>);
+
+impl Results {
+    pub(crate) fn median(&self, work: &'static str, name: &'static str, metric: Metric) -> f64 {
+        median(self.of(work, name).iter().map(|figures| figures.of(metric)))
+    }
+
+    /// The median of the ratios of all rounds.
+    pub(crate) fn ratio(
+        &self,
+        work: &'static str,
+        name: &'static str,
+        peer: &'static str,
+        metric: Metric,
+    ) -> f64 {
+        let pairs = self.of(work, name).iter().zip(self.of(work, peer));
+        median(pairs.map(|(one, peer)| one.of(metric) / peer.of(metric)))
+    }
+
+    fn of(&self, work: &'static str, name: &'static str) -> &[Figures] {
+        self.0.get(&(work, name)).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Runs every candidate once a round, another one first each time: what the machine does meanwhile hits them alike.
+    pub(crate) fn add(&mut self, group: &Group, is_quick: bool, folder: &Path) -> io::Result<()> {
+        let (rounds, count) = (if is_quick { 1 } else { group.rounds }, group.candidates.len());
+        for round in 0..rounds {
+            eprintln!("{}: round {} of {rounds}", group.name, round + 1);
+            for work in group.works {
+                for candidate in (0..count).map(|turn| &group.candidates[(round + turn) % count]) {
+                    let events = work.share(candidate.one_of, is_quick);
+                    let figures = measure(candidate, work, events, folder).map_err(|error| {
+                        io::Error::other(format!("{}, {}: {error}", candidate.name, work.name))
+                    })?;
+                    self.0.entry((work.name, candidate.name)).or_default().push(figures);
+                }
+            }
+        }
+        Ok(())
+    }
+}
