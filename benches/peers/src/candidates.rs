@@ -1,5 +1,6 @@
 //! The pipelines: each takes a log call to a file.
 
+mod floor;
 mod fmt;
 mod log;
 mod spdlog;
@@ -26,8 +27,10 @@ pub(crate) struct Candidate {
 /// Has the file completed, when everything is logged.
 pub(crate) type Finish = Box<dyn FnOnce() -> io::Result<()>>;
 
-pub(crate) const QUEUE: [Candidate; 10] = [
+pub(crate) const QUEUE: [Candidate; 12] = [
     tasklog::QUEUE,
+    floor::WHOLE,
+    floor::QUEUE,
     fmt::NON_BLOCKING,
     fmt::MUTEX,
     spdlog::ASYNC,

@@ -51,6 +51,8 @@ pub(crate) enum Voice {
     /// The macros of the `log` crate.
     Log,
     Spdlog,
+    /// None: a line that is ready is handed over.
+    None(fn()),
 }
 
 impl Voice {
@@ -67,6 +69,7 @@ impl Voice {
             }
             Voice::Log => bursts
                 .log(|| log::info!("[{id}] [{name}] Connecting to SMTP server host={host:?} port={port}")),
+            Voice::None(hand_over) => bursts.log(hand_over),
             Voice::Spdlog => bursts
                 .log(|| spdlog::info!("[{id}] [{name}] Connecting to SMTP server host={host:?} port={port}")),
         }

@@ -8,7 +8,7 @@ use tracing_tasklog::{TaskLayer, writer::SharedQueue};
 use super::{Candidate, Finish, append_to, install};
 use crate::{lines::Form, work::Voice};
 
-const LINE: Form = Form(
+pub(super) const LINE: Form = Form(
     "[abc12345] [send_email] ####-##-##T##:##:## Connecting to SMTP server host=\"smtp.example.com\" port=25",
 );
 

@@ -51,12 +51,19 @@ const NO_PANIC: &str = "nobody panics with it";
 
 /// Starts the thread that writes.
 pub fn spawn(mut file: impl Write + Send + 'static) -> (Queue, Guard) {
-    let lines = Lines { bytes: Vec::with_capacity(BOUND), writer: Writer::Works, waiting: 0, is_over: false };
+    let lines = Lines { bytes: buffer(), writer: Writer::Works, waiting: 0, is_over: false };
     let queue =
         Queue(Arc::new(Shared { lines: Mutex::new(lines), work: Condvar::new(), room: Condvar::new() }));
     let writer = queue.clone();
     let thread = thread::spawn(move || writer.write(&mut file));
     (queue.clone(), Guard(queue, Some(thread)))
+}
+
+/// A buffer whose pages are in use already: the first lines would pay for that.
+fn buffer() -> Vec<u8> {
+    let mut bytes = vec![b' '; BOUND];
+    bytes.clear();
+    bytes
 }
 
 impl Sink for Queue {
@@ -84,7 +91,7 @@ impl Sink for Queue {
 
 impl Queue {
     fn write(&self, file: &mut impl Write) {
-        let mut bytes = Vec::with_capacity(BOUND);
+        let mut bytes = buffer();
         let mut linger = LINGER[0];
         let mut lines = self.0.lines.lock().expect(NO_PANIC);
         loop {
