@@ -35,11 +35,6 @@ impl Metric {
             Metric::P999 => "p99.9 ns",
         }
     }
-
-    /// Returns whether more of it is better.
-    pub(crate) fn is_rate(self) -> bool {
-        self == Metric::Rate
-    }
 }
 
 /// A number for each metric, NaN for what wasn't measured.
@@ -55,6 +50,17 @@ impl Figures {
 
     pub(crate) fn of(&self, metric: Metric) -> f64 {
         self.0[metric as usize]
+    }
+
+    pub(crate) fn with(mut self, metric: Metric, number: f64) -> Self {
+        self.0[metric as usize] = number;
+        self
+    }
+
+    /// The mean of each metric.
+    pub(crate) fn mean(all: &[Figures]) -> Self {
+        let mean = |at: usize| all.iter().map(|figures| figures.0[at]).sum::<f64>() / all.len() as f64;
+        Figures(std::array::from_fn(mean))
     }
 
     /// What a process that was measured has printed.

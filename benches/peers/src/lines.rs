@@ -1,8 +1,11 @@
 //! Whether a file holds its lines, and nothing else.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
-/// How a line looks: `#` stands for any digit, `*` for anything.
+/// How a line looks: `#` stands for any digit, one `*` for anything.
 #[derive(Clone, Copy)]
 pub(crate) struct Form(pub(crate) &'static str);
 
@@ -11,6 +14,11 @@ impl Form {
     pub(crate) fn bytes(self, lines: u64) -> u64 {
         let line = self.0.bytes().filter(|&byte| byte != b'*').count() + 1;
         lines * line as u64
+    }
+
+    /// Workers number their lines.
+    fn is_numbered(self) -> bool {
+        self.0.starts_with(WORKER) && self.0.ends_with(NUMBER)
     }
 
     fn is(self, line: &[u8]) -> bool {
@@ -41,8 +49,28 @@ impl Form {
                 }
             }
         }
+        if self.is_numbered() {
+            check_order(log)?;
+        }
         if found == lines { Ok(()) } else { Err(io::Error::other(format!("{found} lines of {lines}"))) }
     }
+}
+
+const WORKER: &str = "[worker-#]";
+const NUMBER: &str = "number=*";
+
+/// An error if the lines of a worker aren't in order, or one of them is missing in between.
+fn check_order(log: &Path) -> io::Result<()> {
+    let text = fs::read_to_string(log)?;
+    let mut next = [0; 10];
+    for line in text.lines() {
+        let worker = usize::from(line.as_bytes()[WORKER.len() - 2] - b'0');
+        if line.rsplit('=').next() != Some(&next[worker].to_string()) {
+            return Err(io::Error::other(format!("{line:?} instead of number {}", next[worker])));
+        }
+        next[worker] += 1;
+    }
+    Ok(())
 }
 
 /// Compares byte by byte, with `#` for any digit.
@@ -51,8 +79,13 @@ fn fits(form: &[u8], text: &[u8]) -> bool {
     form.len() == text.len() && form.iter().zip(text).all(is_right)
 }
 
+/// The bytes of the log and its backups.
+pub(crate) fn length(log: &Path) -> io::Result<u64> {
+    files(log)?.iter().map(|path| Ok(fs::metadata(path)?.len())).sum()
+}
+
 /// The log and its backups, in no order.
-fn files(log: &Path) -> io::Result<Vec<std::path::PathBuf>> {
+fn files(log: &Path) -> io::Result<Vec<PathBuf>> {
     let (folder, name) =
         (log.parent().expect("a file is in a folder"), log.file_name().expect("it has a name"));
     let mut files = Vec::new();

@@ -1,8 +1,23 @@
 //! Compares tracing-tasklog with what a program has without it.
+//!
+//! ```text
+//! compare [PART...] [--quick] [--svg PATH]    PART: queue, files, processes, levels; all of them if none is given
+//! ```
+//!
+//! Everything that is compared does the same: it logs the same event, and has it in a file when the run ends. Each run is a
+//! process of its own. They take turns, another one first each time, and a ratio is the median of the ratios of all rounds. A run
+//! counts from its first event until the file is complete.
+//!
+//! A goal that is missed fails nothing, because on a busy machine time proves nothing. A file that doesn't hold each of its lines,
+//! and nothing else, does. `--quick` is for that: one round with few events.
+//!
+//! The files are below the target folder, or in `$COMPARE_DIR`.
 
 mod candidates;
 mod figures;
+mod groups;
 mod lines;
+mod processes;
 mod rounds;
 mod run;
 mod table;
@@ -14,37 +29,83 @@ use std::{
     process::ExitCode,
 };
 
-use self::rounds::{Group, Results};
+use self::{
+    groups::{GROUPS, Group},
+    rounds::Results,
+};
 
-const GROUPS: [Group; 1] =
-    [Group { name: "queue", rounds: 5, works: &work::QUEUE, candidates: &candidates::QUEUE }];
+const USAGE: &str =
+    "usage: cargo bench --bench compare -- [queue] [files] [processes] [levels] [--quick] [--svg PATH]";
 
-/// Where the files are written: below the target folder, unless told otherwise.
+/// What to do.
+struct Options {
+    groups: Vec<&'static Group>,
+    is_quick: bool,
+    svg: Option<PathBuf>,
+}
+
+impl Options {
+    fn parse(arguments: &[&str]) -> io::Result<Self> {
+        let mut options = Options { groups: Vec::new(), is_quick: false, svg: None };
+        let mut arguments = arguments.iter();
+        while let Some(&argument) = arguments.next() {
+            match argument {
+                "--quick" => options.is_quick = true,
+                "--svg" => {
+                    options.svg = Some(arguments.next().ok_or_else(|| io::Error::other(USAGE))?.into())
+                }
+                name => {
+                    let group = GROUPS.iter().find(|group| group.name == name);
+                    options.groups.push(group.ok_or_else(|| io::Error::other(USAGE))?);
+                }
+            }
+        }
+        if options.groups.is_empty() {
+            options.groups = GROUPS.iter().collect();
+        }
+        Ok(options)
+    }
+}
+
+/// Where the files are written.
 fn folder() -> io::Result<PathBuf> {
     let target = || Ok(env::current_exe()?.with_file_name(""));
     env::var_os("COMPARE_DIR").map(PathBuf::from).map_or_else(target, Ok)
 }
 
-fn compare(is_quick: bool) -> io::Result<()> {
+fn compare(options: &Options) -> io::Result<()> {
     let folder = tempfile::tempdir_in(folder()?)?;
     let mut results = Results::default();
-    for group in &GROUPS {
-        results.add(group, is_quick, folder.path())?;
+    for group in &options.groups {
+        results.add(group, options.is_quick, folder.path())?;
     }
-    GROUPS.iter().for_each(|group| table::print(group, &results));
+    if options.is_quick {
+        println!("each candidate has written its lines, and nothing else");
+        return Ok(());
+    }
+    table::print_goals(&options.groups, &results);
+    options.groups.iter().for_each(|group| table::print_all(group, &results));
+    if !run::has_python() {
+        println!("\nThere is no python3 here.");
+    }
     Ok(())
+}
+
+fn numbers(texts: [&str; 3]) -> [u64; 3] {
+    texts.map(|text| text.parse().expect("a number"))
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => compare(false),
-        ["--quick"] => compare(true),
+        // What this program starts itself with.
         ["run", name, threads, events, in_bursts, log] => {
-            let numbers = [threads, events, in_bursts].map(|number| number.parse().expect("a number"));
-            run::run(name, numbers, Path::new(log))
+            run::run(name, numbers([threads, events, in_bursts]), Path::new(log))
         }
-        _ => Err(io::Error::other("usage: cargo bench --bench compare [-- --quick]")),
+        ["work", name, events, in_bursts, worker, log, rings] => {
+            processes::work(name, numbers([events, in_bursts, worker]), Path::new(log), Path::new(rings))
+        }
+        ref arguments => Options::parse(arguments).and_then(|options| compare(&options)),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
     eprintln!("compare: {error}");

@@ -3,25 +3,17 @@
 use std::{collections::BTreeMap, io, path::Path};
 
 use crate::{
-    candidates::Candidate,
     figures::{Figures, Metric, median},
+    groups::Group,
     run::measure,
-    work::Work,
 };
-
-/// Candidates that do the same work.
-pub(crate) struct Group {
-    pub(crate) name: &'static str,
-    pub(crate) rounds: usize,
-    pub(crate) works: &'static [Work],
-    pub(crate) candidates: &'static [Candidate],
-}
 
 /// What the runs of a candidate have come to, in the order of the rounds, by the names of the work and the candidate.
 #[derive(Default)]
 pub(crate) struct Results(BTreeMap<(&'static str, &'static str), Vec<Figures>>);
 
 impl Results {
+    /// Not a number where nothing was measured.
     pub(crate) fn median(&self, work: &'static str, name: &'static str, metric: Metric) -> f64 {
         median(self.of(work, name).iter().map(|figures| figures.of(metric)))
     }
@@ -38,6 +30,20 @@ impl Results {
         median(pairs.map(|(one, peer)| one.of(metric) / peer.of(metric)))
     }
 
+    /// The peer whose median is best.
+    pub(crate) fn best(
+        &self,
+        work: &'static str,
+        peers: &[&'static str],
+        metric: Metric,
+    ) -> Option<&'static str> {
+        let cost = |name: &&'static str| {
+            let median = self.median(work, name, metric);
+            if metric == Metric::Rate { -median } else { median }
+        };
+        peers.iter().copied().min_by(|one, other| cost(one).total_cmp(&cost(other)))
+    }
+
     fn of(&self, work: &'static str, name: &'static str) -> &[Figures] {
         self.0.get(&(work, name)).map(Vec::as_slice).unwrap_or_default()
     }
@@ -48,7 +54,8 @@ impl Results {
         for round in 0..rounds {
             eprintln!("{}: round {} of {rounds}", group.name, round + 1);
             for work in group.works {
-                for candidate in (0..count).map(|turn| &group.candidates[(round + turn) % count]) {
+                let candidates = (0..count).map(|turn| &group.candidates[(round + turn) % count]);
+                for candidate in candidates.filter(|candidate| candidate.does(work)) {
                     let events = work.share(candidate.one_of, is_quick);
                     let figures = measure(candidate, work, events, folder).map_err(|error| {
                         io::Error::other(format!("{}, {}: {error}", candidate.name, work.name))

@@ -1,23 +1,77 @@
 //! What is printed.
 
 use crate::{
-    candidates::P1,
     figures::Metric,
-    rounds::{Group, Results},
+    groups::{Bound, Goal, Group},
+    rounds::Results,
 };
 
-/// Prints the medians of all candidates, and behind each the ratio to the first peer.
-pub(crate) fn print(group: &Group, results: &Results) {
+/// Prints a line for each goal of some groups. That one isn't met has no consequence: on a busy machine time proves nothing.
+pub(crate) fn print_goals(groups: &[&Group], results: &Results) {
+    println!("{:<32}{:>10}  {:<28}{:>8}  goal", "", "ours", "peer", "ratio");
+    for goal in groups.iter().flat_map(|group| group.goals) {
+        print_goal(goal, results);
+    }
+}
+
+fn print_goal(goal: &Goal, results: &Results) {
+    let Goal { work, metric, .. } = *goal;
+    let Some(peer) = results.best(work, goal.peers, metric) else { return };
+    let (ours, theirs) = (results.median(work, goal.ours, metric), results.median(work, peer, metric));
+    let best = if goal.peers.len() > 1 { "best: " } else { "" };
+    let peer_cell = format!("{:>8} {best}{peer}", number(theirs));
+    let ratio = results.ratio(work, goal.ours, peer, metric);
+    let verdict = goal.bound.judge(ratio);
+    println!("{:<32}{:>10}  {peer_cell:<28}{:>8}  {verdict}", goal.what, number(ours), number(ratio));
+}
+
+impl Bound {
+    pub(crate) fn judge(self, ratio: f64) -> String {
+        let (sign, bound, is_met) = match self {
+            Bound::AtMost(bound) => ("≤", bound, ratio <= bound),
+            Bound::AtLeast(bound) => ("≥", bound, ratio >= bound),
+        };
+        let verdict = if ratio.is_nan() {
+            "not measured"
+        } else if is_met {
+            "met"
+        } else {
+            "not met"
+        };
+        format!("{sign} {bound:<6} {verdict}")
+    }
+}
+
+/// Prints the medians of all candidates, and behind each the ratio to the peer.
+pub(crate) fn print_all(group: &Group, results: &Results) {
+    println!("\n{}, in brackets the ratio to {}:", group.name, group.peer);
+    group.candidates.iter().for_each(|candidate| println!("  {:<18}{}", candidate.name, candidate.what));
     for work in group.works {
-        println!("\n{}", work.name);
-        for candidate in group.candidates {
+        let is_measured = |metric: &Metric| !results.median(work.name, group.peer, *metric).is_nan();
+        let metrics: Vec<Metric> = Metric::ALL.into_iter().filter(is_measured).collect();
+        let heads: String = metrics.iter().map(|metric| format!("{:>19}", metric.what())).collect();
+        println!("\n  {:<28}{heads}", work.name);
+        for candidate in group.candidates.iter().filter(|candidate| candidate.does(work)) {
             let cell = |&metric: &Metric| {
-                let number = results.median(work.name, candidate.name, metric);
-                let ratio = results.ratio(work.name, candidate.name, P1, metric);
-                format!("{number:>10.2} {:<8}", format!("({ratio:.3})"))
+                let median = results.median(work.name, candidate.name, metric);
+                if median.is_nan() {
+                    return format!("{:>19}", "-");
+                }
+                let ratio = results.ratio(work.name, candidate.name, group.peer, metric);
+                format!("{:>19}", format!("{} ({})", number(median), number(ratio)))
             };
-            let cells: String = Metric::ALL.iter().map(cell).collect();
-            println!("{:<20}{cells}", candidate.name);
+            let cells: String = metrics.iter().map(cell).collect();
+            println!("  {:<28}{cells}", candidate.name);
         }
+    }
+}
+
+/// With three digits that count.
+fn number(number: f64) -> String {
+    match number.abs() {
+        size if size >= 100.0 => format!("{number:.0}"),
+        size if size >= 10.0 => format!("{number:.1}"),
+        size if size >= 1.0 => format!("{number:.2}"),
+        _ => format!("{number:.3}"),
     }
 }

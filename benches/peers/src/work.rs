@@ -1,11 +1,11 @@
 //! What is logged, by how many threads, and how often.
 
 use std::{
-    thread,
+    hint, thread,
     time::{Duration, Instant},
 };
 
-use crate::figures::thread_time;
+use crate::figures::{Metric, quantile};
 
 const BURST: u64 = 1_000;
 const PAUSE: Duration = Duration::from_millis(10);
@@ -20,19 +20,15 @@ pub(crate) struct Work {
     pub(crate) in_bursts: bool,
 }
 
-pub(crate) const SATURATED: &str = "saturated, 1 thread";
-pub(crate) const SATURATED_4: &str = "saturated, 4 threads";
-pub(crate) const BURSTS: &str = "bursts, 1 thread";
-pub(crate) const BURSTS_4: &str = "bursts, 4 threads";
-
-pub(crate) const QUEUE: [Work; 4] = [
-    Work { name: SATURATED, threads: 1, events: 1_600_000, in_bursts: false },
-    Work { name: SATURATED_4, threads: 4, events: 400_000, in_bursts: false },
-    Work { name: BURSTS, threads: 1, events: 30 * BURST, in_bursts: true },
-    Work { name: BURSTS_4, threads: 4, events: 20 * BURST, in_bursts: true },
-];
-
 impl Work {
+    pub(crate) const fn saturated(name: &'static str, threads: u64, events: u64) -> Self {
+        Work { name, threads, events, in_bursts: false }
+    }
+
+    pub(crate) const fn bursts(name: &'static str, threads: u64, bursts: u64) -> Self {
+        Work { name, threads, events: bursts * BURST, in_bursts: true }
+    }
+
     /// How many events a thread logs if it gets one of so many.
     pub(crate) fn share(&self, one_of: u64, is_quick: bool) -> u64 {
         match (self.in_bursts, is_quick) {
@@ -51,39 +47,31 @@ pub(crate) enum Voice {
     /// The macros of the `log` crate.
     Log,
     Spdlog,
-    /// None: a line that is ready is handed over.
-    None(fn()),
+    /// Nobody's: a line that is ready is handed over.
+    Ready(fn()),
+    /// Nobody's.
+    Silent,
 }
 
 impl Voice {
-    /// Logs the same event again and again, in one span if there are spans.
+    /// Logs the same event again and again. What has no spans has their texts in its message.
     pub(crate) fn log(self, bursts: Bursts) -> Used {
-        // What has no spans has their texts in its message.
         let (id, name, host, port) = ("abc12345", "send_email", "smtp.example.com", 25);
         match self {
             Voice::Tracing => {
                 let _entered = tracing::info_span!("send_email", task.id = id).entered();
-                bursts.log(|| {
-                    tracing::info!(host, port, "Connecting to SMTP server");
-                })
+                bursts.log(|| tracing::info!(host, port, "Connecting to SMTP server"))
             }
             Voice::Log => bursts
                 .log(|| log::info!("[{id}] [{name}] Connecting to SMTP server host={host:?} port={port}")),
-            Voice::None(hand_over) => bursts.log(hand_over),
+            Voice::Ready(hand_over) => bursts.log(hand_over),
             Voice::Spdlog => bursts
                 .log(|| spdlog::info!("[{id}] [{name}] Connecting to SMTP server host={host:?} port={port}")),
+            Voice::Silent => bursts.log(|| {
+                hint::black_box((host, port));
+            }),
         }
     }
-}
-
-/// What a thread has used, and how long its calls took, in nanoseconds.
-#[derive(Default)]
-pub(crate) struct Used {
-    pub(crate) cpu: f64,
-    pub(crate) wall: f64,
-    /// The events that these are about.
-    pub(crate) events: u64,
-    pub(crate) calls: Vec<f64>,
 }
 
 /// The part of one thread.
@@ -91,10 +79,12 @@ pub(crate) struct Used {
 pub(crate) struct Bursts {
     pub(crate) events: u64,
     pub(crate) in_bursts: bool,
+    /// Tells what CPU time the caller has used.
+    pub(crate) cpu_time: fn() -> f64,
 }
 
 impl Bursts {
-    fn log(self, one: impl Fn()) -> Used {
+    pub(crate) fn log(self, one: impl Fn()) -> Used {
         let mut used = Used::default();
         let burst = if self.in_bursts { BURST } else { self.events };
         for n in 0..self.events / burst {
@@ -102,7 +92,7 @@ impl Bursts {
                 thread::sleep(PAUSE);
             }
             if n % 2 == 0 {
-                used.all(burst, &one);
+                used.all(burst, self.cpu_time, &one);
             } else {
                 used.each(burst, &one);
             }
@@ -111,12 +101,22 @@ impl Bursts {
     }
 }
 
+/// What a thread has used, and how long its calls took, in nanoseconds.
+#[derive(Default)]
+pub(crate) struct Used {
+    cpu: f64,
+    wall: f64,
+    /// The events that these are about.
+    events: u64,
+    calls: Vec<f64>,
+}
+
 impl Used {
     /// Measures a burst as a whole.
-    fn all(&mut self, events: u64, one: impl Fn()) {
-        let (start, cpu) = (Instant::now(), thread_time());
+    fn all(&mut self, events: u64, cpu_time: fn() -> f64, one: impl Fn()) {
+        let (start, cpu) = (Instant::now(), cpu_time());
         (0..events).for_each(|_| one());
-        self.cpu += thread_time() - cpu;
+        self.cpu += cpu_time() - cpu;
         self.wall += start.elapsed().as_nanos() as f64;
         self.events += events;
     }
@@ -131,5 +131,19 @@ impl Used {
             self.calls.push((now - last).as_nanos() as f64);
             last = now;
         }
+    }
+
+    /// What it has cost those who log.
+    pub(crate) fn figures(mut all: Vec<Used>) -> Vec<(Metric, f64)> {
+        let sum = |of: fn(&Used) -> f64| all.iter().map(of).sum::<f64>();
+        let events = sum(|used| used.events as f64);
+        let (cpu, wall) = (sum(|used| used.cpu) / events, sum(|used| used.wall) / events);
+        let mut figures = vec![(Metric::Caller, cpu), (Metric::Wall, wall)];
+        let mut calls: Vec<f64> = all.iter_mut().flat_map(|used| used.calls.drain(..)).collect();
+        if !calls.is_empty() {
+            let parts = [(Metric::P50, 0.5), (Metric::P99, 0.99), (Metric::P999, 0.999)];
+            figures.extend(parts.map(|(metric, part)| (metric, quantile(&mut calls, part))));
+        }
+        figures
     }
 }

@@ -4,34 +4,32 @@ use std::{io, path::Path, sync::OnceLock};
 
 use floor::{Queue, Sink as _};
 
-use super::{Candidate, Finish, append_to, tasklog::LINE};
+use super::{Candidate, Finish, How, append_to, tasklog::LINE};
 use crate::work::Voice;
 
-pub(super) const WHOLE: Candidate = Candidate {
+pub(crate) const WHOLE: Candidate = Candidate {
     name: "floor",
     what: "the floor: straight-line formatter, bare queue",
-    line: LINE,
+    line: Some(LINE),
     one_of: 1,
-    voice: Voice::Tracing,
-    open: whole,
+    how: How::Threads(Voice::Tracing, whole),
 };
 
 fn whole(path: &Path) -> io::Result<Finish> {
     let (subscriber, guard) = floor::start(append_to(path)?);
     tracing::dispatcher::set_global_default(subscriber).map_err(io::Error::other)?;
-    Ok(Box::new(|| {
+    Ok(Box::new(|_| {
         drop(guard);
         Ok(())
     }))
 }
 
-pub(super) const QUEUE: Candidate = Candidate {
+pub(crate) const QUEUE: Candidate = Candidate {
     name: "floor_queue",
     what: "the floor's queue alone, with lines that are ready",
-    line: LINE,
+    line: Some(LINE),
     one_of: 1,
-    voice: Voice::None(hand_over),
-    open: queue,
+    how: How::Threads(Voice::Ready(hand_over), queue),
 };
 
 /// What the threads of a run hand their lines to.
@@ -45,7 +43,7 @@ fn hand_over() {
 fn queue(path: &Path) -> io::Result<Finish> {
     let (queue, guard) = floor::spawn(append_to(path)?);
     TAKER.set(queue).map_err(|_| io::Error::other("it is open already"))?;
-    Ok(Box::new(|| {
+    Ok(Box::new(|_| {
         drop(guard);
         Ok(())
     }))

@@ -7,20 +7,19 @@ use tracing_appender::non_blocking::NonBlockingBuilder;
 use tracing_subscriber::{fmt::MakeWriter, prelude::*};
 use tracing_tasklog::UtcSeconds;
 
-use super::{Candidate, Finish, append_to, install};
+use super::{Candidate, Finish, How, append_to, install, nothing_to_finish};
 use crate::{lines::Form, work::Voice};
 
 const LINE: Form = Form(
     "####-##-##T##:##:##  INFO send_email{task.id=\"abc12345\"}: Connecting to SMTP server host=\"smtp.example.com\" port=25",
 );
 
-pub(super) const NON_BLOCKING: Candidate = Candidate {
+pub(crate) const NON_BLOCKING: Candidate = Candidate {
     name: "fmt_non_blocking",
     what: "fmt, tracing_appender::non_blocking, lossless",
-    line: LINE,
+    line: Some(LINE),
     one_of: 4,
-    voice: Voice::Tracing,
-    open: non_blocking,
+    how: How::Threads(Voice::Tracing, non_blocking),
 };
 
 fn install_over(writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) -> io::Result<()> {
@@ -31,22 +30,35 @@ fn install_over(writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) -> 
 fn non_blocking(path: &Path) -> io::Result<Finish> {
     let (writer, guard) = NonBlockingBuilder::default().lossy(false).finish(append_to(path)?);
     install_over(writer)?;
-    Ok(Box::new(move || {
+    Ok(Box::new(move |_| {
         drop(guard); // after a second it leaves the rest to its thread
         Ok(())
     }))
 }
 
-pub(super) const MUTEX: Candidate = Candidate {
+pub(crate) const MUTEX: Candidate = Candidate {
     name: "fmt_mutex_file",
     what: "fmt, Mutex<File>",
-    line: LINE,
+    line: Some(LINE),
     one_of: 4,
-    voice: Voice::Tracing,
-    open: mutex,
+    how: How::Threads(Voice::Tracing, mutex),
 };
 
 fn mutex(path: &Path) -> io::Result<Finish> {
     install_over(Mutex::new(append_to(path)?))?;
-    Ok(Box::new(|| Ok(())))
+    Ok(nothing_to_finish())
+}
+
+pub(crate) const ROLLING: Candidate = Candidate {
+    name: "fmt_rolling",
+    what: "fmt, RollingFileAppender",
+    line: Some(LINE),
+    one_of: 1,
+    how: How::Threads(Voice::Tracing, rolling),
+};
+
+fn rolling(path: &Path) -> io::Result<Finish> {
+    let (folder, name) = path.parent().zip(path.file_name()).expect("a file is in a folder");
+    install_over(tracing_appender::rolling::daily(folder, name))?;
+    Ok(nothing_to_finish())
 }

@@ -8,29 +8,27 @@ use spdlog::{
     sink::{AsyncPoolSink, FileSink, OverflowPolicy, Sink},
 };
 
-use super::{Candidate, Finish};
+use super::{Candidate, Finish, How};
 use crate::{lines::Form, work::Voice};
 
 const LINE: Form = Form(
     "####-##-##T##:##:## info [abc12345] [send_email] Connecting to SMTP server host=\"smtp.example.com\" port=25",
 );
 
-pub(super) const ASYNC: Candidate = Candidate {
+pub(crate) const ASYNC: Candidate = Candidate {
     name: "spdlog_async",
     what: "spdlog-rs, AsyncPoolSink of 8,192 records, Block, over a FileSink",
-    line: LINE,
+    line: Some(LINE),
     one_of: 4,
-    voice: Voice::Spdlog,
-    open: asynchronous,
+    how: How::Threads(Voice::Spdlog, asynchronous),
 };
 
-pub(super) const SYNC: Candidate = Candidate {
+pub(crate) const SYNC: Candidate = Candidate {
     name: "spdlog_sync",
     what: "spdlog-rs, FileSink, which buffers 8 KiB",
-    line: LINE,
+    line: Some(LINE),
     one_of: 2,
-    voice: Voice::Spdlog,
-    open: sync,
+    how: How::Threads(Voice::Spdlog, sync),
 };
 
 fn file(path: &Path) -> spdlog::Result<Arc<dyn Sink>> {
@@ -57,7 +55,7 @@ fn asynchronous(path: &Path) -> io::Result<Finish> {
         Ok(threads)
     };
     let threads = open().map_err(io::Error::other)?;
-    Ok(Box::new(move || {
+    Ok(Box::new(move |_| {
         uninstall().map_err(io::Error::other)?;
         drop(threads); // the last of its handles waits for its thread
         Ok(())
@@ -66,5 +64,5 @@ fn asynchronous(path: &Path) -> io::Result<Finish> {
 
 fn sync(path: &Path) -> io::Result<Finish> {
     file(path).and_then(install).map_err(io::Error::other)?;
-    Ok(Box::new(|| uninstall().map_err(io::Error::other)))
+    Ok(Box::new(|_| uninstall().map_err(io::Error::other)))
 }
