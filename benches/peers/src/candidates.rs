@@ -52,11 +52,12 @@ impl Candidate {
 pub(crate) type Finish = Box<dyn FnOnce(u64) -> io::Result<()>>;
 
 pub(crate) const PYTHON: &str = "python_queue";
-pub(crate) const QUEUE: [Candidate; 13] = [
+pub(crate) const QUEUE: [Candidate; 14] = [
     tasklog::QUEUE,
     floor::WHOLE,
     floor::QUEUE,
     fmt::NON_BLOCKING,
+    fmt::DEFAULT_TIMER,
     fmt::MUTEX,
     spdlog::ASYNC,
     spdlog::SYNC,

@@ -48,8 +48,9 @@ const LEVELS: &str = "levels, 1 thread";
 pub(crate) const OURS: &str = tasklog::QUEUE.name;
 pub(crate) const P1: &str = fmt::NON_BLOCKING.name;
 /// The best of them is the best Rust peer.
-const RUST: [&str; 9] = [
+const RUST: [&str; 10] = [
     P1,
+    fmt::DEFAULT_TIMER.name,
     fmt::MUTEX.name,
     spdlog::ASYNC.name,
     spdlog::SYNC.name,

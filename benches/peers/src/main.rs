@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! compare [PART...] [--quick] [--svg PATH]    PART: queue, files, processes, levels; all of them if none is given
+//! compare instructions                        the instructions of an event, by callgrind
 //! ```
 //!
 //! Everything that is compared does the same: it logs the same event, and has it in a file when the run ends. Each run is a
@@ -16,6 +17,7 @@
 mod candidates;
 mod figures;
 mod groups;
+mod instructions;
 mod lines;
 mod processes;
 mod rounds;
@@ -34,8 +36,7 @@ use self::{
     rounds::Results,
 };
 
-const USAGE: &str =
-    "usage: cargo bench --bench compare -- [queue] [files] [processes] [levels] [--quick] [--svg PATH]";
+const USAGE: &str = "usage: cargo bench --bench compare -- [queue] [files] [processes] [levels] [--quick] [--svg PATH], or instructions";
 
 /// What to do.
 struct Options {
@@ -105,6 +106,10 @@ fn main() -> ExitCode {
         ["work", name, events, in_bursts, worker, log, rings] => {
             processes::work(name, numbers([events, in_bursts, worker]), Path::new(log), Path::new(rings))
         }
+        ["alone", name, events, log] => {
+            instructions::alone(name, events.parse().expect("a number"), Path::new(log))
+        }
+        ["instructions"] => folder().and_then(|folder| instructions::print(&folder)),
         ref arguments => Options::parse(arguments).and_then(|options| compare(&options)),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };

@@ -34,7 +34,8 @@ pub(crate) fn measure(candidate: &Candidate, work: &Work, events: u64, folder: &
     Ok(figures)
 }
 
-fn said(output: Output) -> io::Result<String> {
+/// What a process that has ended well has printed.
+pub(crate) fn said(output: Output) -> io::Result<String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
