@@ -20,7 +20,7 @@ fail() {
 # One line that the closing table shows beside the step.
 note() { printf '%s\n' "$*" >"$logs/$step.note"; }
 
-# One fact of Cargo.toml, a line each: features | examples | rust-version.
+# One fact of Cargo.toml, a line each: features | default | examples | rust-version.
 metadata() { cargo metadata --no-deps --format-version 1 | python3 .ci/metadata.py "$1"; }
 
 # How many tests a log of `cargo test` says have passed.
