@@ -70,7 +70,7 @@ pub(crate) const QUEUE: [Candidate; 14] = [
         name: PYTHON,
         what: "Python: QueueHandler, QueueListener, FileHandler",
         line: tasklog::QUEUE.line,
-        one_of: 80,
+        one_of: 160,
         how: How::Python(include_str!("python/threads.py")),
     },
 ];

@@ -22,11 +22,12 @@ mod lines;
 mod processes;
 mod rounds;
 mod run;
+mod svg;
 mod table;
 mod work;
 
 use std::{
-    env, io,
+    env, fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -89,6 +90,18 @@ fn compare(options: &Options) -> io::Result<()> {
     if !run::has_python() {
         println!("\nThere is no python3 here.");
     }
+    match options.groups.iter().find(|group| group.name == groups::QUEUE) {
+        Some(group) => write_svg(group, &results, options.svg.as_deref()),
+        None => Ok(()),
+    }
+}
+
+/// Writes the plot, below the target folder unless told otherwise.
+fn write_svg(group: &Group, results: &Results, path: Option<&Path>) -> io::Result<()> {
+    let path = path
+        .map_or_else(|| Ok(env::current_exe()?.with_extension("svg")), |path| io::Result::Ok(path.into()))?;
+    fs::write(&path, svg::draw(group, results))?;
+    println!("\nA plot of it: {}", path.display());
     Ok(())
 }
 

@@ -44,7 +44,8 @@ impl Bound {
 
 /// Prints the medians of all candidates, and behind each the ratio to the peer.
 pub(crate) fn print_all(group: &Group, results: &Results) {
-    println!("\n{}, in brackets the ratio to {}:", group.name, group.peer);
+    let Group { name, rounds, peer, .. } = group;
+    println!("\n{name}: medians of {rounds} rounds, in brackets that of the ratios to {peer}");
     group.candidates.iter().for_each(|candidate| println!("  {:<18}{}", candidate.name, candidate.what));
     for work in group.works {
         let is_measured = |metric: &Metric| !results.median(work.name, group.peer, *metric).is_nan();
@@ -54,9 +55,6 @@ pub(crate) fn print_all(group: &Group, results: &Results) {
         for candidate in group.candidates.iter().filter(|candidate| candidate.does(work)) {
             let cell = |&metric: &Metric| {
                 let median = results.median(work.name, candidate.name, metric);
-                if median.is_nan() {
-                    return format!("{:>19}", "-");
-                }
                 let ratio = results.ratio(work.name, candidate.name, group.peer, metric);
                 format!("{:>19}", format!("{} ({})", number(median), number(ratio)))
             };
@@ -66,9 +64,10 @@ pub(crate) fn print_all(group: &Group, results: &Results) {
     }
 }
 
-/// With three digits that count.
-fn number(number: f64) -> String {
+/// With three digits that count; a dash for what wasn't measured.
+pub(crate) fn number(number: f64) -> String {
     match number.abs() {
+        size if size.is_nan() => "-".to_owned(),
         size if size >= 100.0 => format!("{number:.0}"),
         size if size >= 10.0 => format!("{number:.1}"),
         size if size >= 1.0 => format!("{number:.2}"),

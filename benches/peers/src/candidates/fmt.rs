@@ -49,7 +49,7 @@ pub(crate) const MUTEX: Candidate = Candidate {
     name: "fmt_mutex_file",
     what: "fmt, ChronoUtc, Mutex<File>",
     line: Some(LINE),
-    one_of: 4,
+    one_of: 8,
     how: How::Threads(Voice::Tracing, |path| {
         install_over(Mutex::new(append_to(path)?), seconds())?;
         Ok(nothing_to_finish())

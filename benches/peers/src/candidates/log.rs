@@ -25,7 +25,7 @@ pub(crate) const LOGFORTH: Candidate = Candidate {
     line: Some(Form(
         "###################   INFO compare::work: *[abc12345] [send_email] Connecting to SMTP server host=\"smtp.example.com\" port=25",
     )),
-    one_of: 4,
+    one_of: 8,
     how: How::Threads(Voice::Log, logforth),
 };
 
@@ -50,7 +50,7 @@ pub(crate) const FTLOG: Candidate = Candidate {
     line: Some(Form(
         "####-##-## ##:##:##.*[abc12345] [send_email] Connecting to SMTP server host=\"smtp.example.com\" port=25",
     )),
-    one_of: 4,
+    one_of: 8,
     how: How::Threads(Voice::Log, ftlog),
 };
 
@@ -70,7 +70,7 @@ pub(crate) const FAST_LOG: Candidate = Candidate {
     line: Some(Form(
         "####-##-## ##:##:##*[INFO] [abc12345] [send_email] Connecting to SMTP server host=\"smtp.example.com\" port=25",
     )),
-    one_of: 4,
+    one_of: 8,
     how: How::Threads(Voice::Log, fast_log),
 };
 
@@ -88,7 +88,7 @@ pub(crate) const FLEXI: Candidate = Candidate {
     name: "flexi_logger",
     what: "flexi_logger, BufferAndFlush, UTC",
     line: Some(LINE),
-    one_of: 4,
+    one_of: 8,
     how: How::Threads(Voice::Log, flexi),
 };
 
@@ -110,7 +110,7 @@ pub(crate) const LOG4RS: Candidate = Candidate {
     name: "log4rs",
     what: "log4rs, FileAppender, UTC",
     line: Some(LINE),
-    one_of: 4,
+    one_of: 8,
     how: How::Threads(Voice::Log, log4rs),
 };
 
