@@ -10,6 +10,7 @@ package = next(p for p in workspace["packages"] if p["manifest_path"] == manifes
 facts = {
     "rust-version": lambda: [package["rust_version"]],
     "features": lambda: [name for name in package["features"] if name != "default"],
+    "default": lambda: package["features"]["default"],
     "examples": lambda: [t["name"] for t in package["targets"] if "example" in t["kind"]],
 }
 for line in sorted(facts[sys.argv[1]]()):

@@ -3,36 +3,40 @@
 //!
 //! ```text
 //! instructions list            the cases, one a line
-//! instructions CASE EVENTS     logs EVENTS events on the main thread
+//! instructions CASE EVENTS     does the case's work with EVENTS events on the main thread
 //! ```
 #![allow(clippy::print_stdout)] // it is what a bench is for
 
 use std::{any::Any, env, io, time::Instant};
 
-use tracing::{Dispatch, dispatcher};
-use tracing_subscriber::{Layer, Registry, prelude::*};
+use tracing::{Dispatch, Span, dispatcher};
+use tracing_subscriber::{Layer, Registry, fmt::time::ChronoUtc, prelude::*};
 use tracing_tasklog::{TaskLayer, UtcSeconds, task_span};
 
-/// A case: its name, and the pipeline that takes its events.
-type Case = (&'static str, fn() -> Pipeline);
+/// A way of an event.
+struct Case {
+    name: &'static str,
+    /// What takes the events.
+    pipeline: fn() -> Pipeline,
+    /// Logs so many of them.
+    log: fn(u64),
+}
 
 const CASES: &[Case] = &[
-    ("null", || pipeline(TaskLayer::new(io::sink), ())),
-    ("level_target", || pipeline(TaskLayer::new(io::sink).with_level(true).with_target(true), ())),
+    Case { name: "null", pipeline: null, log: in_a_task },
+    Case {
+        name: "level_target",
+        pipeline: || pipeline(TaskLayer::new(io::sink).with_level(true).with_target(true), ()),
+        log: in_a_task,
+    },
+    Case { name: "entered", pipeline: null, log: each_in_a_stay },
+    Case { name: "untagged", pipeline: null, log: outside_any_task },
+    Case { name: "below", pipeline: null, log: below_the_level },
     #[cfg(feature = "queue")]
-    ("queue", || {
-        let queue = tracing_tasklog::writer::SharedQueue::builder().spawn(io::sink());
-        let (queue, guard) = queue.expect("a thread can be made");
-        pipeline(TaskLayer::new(queue), guard)
-    }),
+    Case { name: "queue", pipeline: queue, log: in_a_task },
     #[cfg(all(feature = "multiprocess", unix))]
-    ("ring", || {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder can be made");
-        let queue = tracing_tasklog::writer::SharedQueue::builder()
-            .capacity_bytes(128 * 1024 * 1024) // nobody takes anything out
-            .connect(folder.path());
-        pipeline(TaskLayer::new(queue.expect("a ring can be made")), folder)
-    }),
+    Case { name: "ring", pipeline: ring, log: in_a_task },
+    Case { name: "p1", pipeline: fmt_non_blocking, log: in_a_task },
 ];
 
 /// A subscriber, and what ends with it.
@@ -45,28 +49,82 @@ fn pipeline(layer: impl Layer<Registry> + Send + Sync, guard: impl Any) -> Pipel
     Pipeline { subscriber: Dispatch::new(Registry::default().with(layer)), guard: Box::new(guard) }
 }
 
-/// The peer that the cases are compared with, with the same timestamp, so that the layers are compared.
+fn null() -> Pipeline {
+    pipeline(TaskLayer::new(io::sink), ())
+}
+
+#[cfg(feature = "queue")]
+fn queue() -> Pipeline {
+    let queue = tracing_tasklog::writer::SharedQueue::builder().spawn(io::sink());
+    let (queue, guard) = queue.expect("a thread can be made");
+    pipeline(TaskLayer::new(queue), guard)
+}
+
+#[cfg(all(feature = "multiprocess", unix))]
+fn ring() -> Pipeline {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder can be made");
+    let queue = tracing_tasklog::writer::SharedQueue::builder()
+        .capacity_bytes(128 * 1024 * 1024) // nobody takes anything out
+        .connect(folder.path());
+    pipeline(TaskLayer::new(queue.expect("a ring can be made")), folder)
+}
+
+/// What a program has without this crate: the `fmt` layer, with its own timer and the same timestamp, over a channel that loses
+/// nothing.
+fn fmt_non_blocking() -> Pipeline {
+    let builder = tracing_appender::non_blocking::NonBlockingBuilder::default();
+    let (writer, guard) = builder.lossy(false).finish(io::sink());
+    let timer = ChronoUtc::new("%Y-%m-%dT%H:%M:%S".to_owned());
+    let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_timer(timer);
+    pipeline(layer.with_writer(writer), guard)
+}
+
+/// The peer that the cases are compared with when time is measured, with the same timer, so that the layers are compared.
 fn fmt_layer() -> Pipeline {
     let fmt = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_timer(UtcSeconds);
     pipeline(fmt.with_writer(io::sink), ())
 }
 
-/// Logs `events` events in one task: the work that every case is measured by.
-fn log(events: u64) {
-    let _entered = task_span!("send_email", "abc12345").entered();
-    for _ in 0..events {
-        tracing::info!(host = "smtp.example.com", port = 25, "Connecting to SMTP server");
-    }
+/// The event that every case is measured by.
+fn event() {
+    tracing::info!(host = "smtp.example.com", port = 25, "Connecting to SMTP server");
+}
+
+fn task() -> Span {
+    task_span!("send_email", "abc12345")
+}
+
+fn in_a_task(events: u64) {
+    let _entered = task().entered();
+    (0..events).for_each(|_| event());
+}
+
+/// The span is entered and left around each event, as by a future that logs once in each poll.
+fn each_in_a_stay(events: u64) {
+    let span = task();
+    (0..events).for_each(|_| span.in_scope(event));
+}
+
+fn outside_any_task(events: u64) {
+    (0..events).for_each(|_| event());
+}
+
+fn below_the_level(events: u64) {
+    let _entered = task().entered();
+    (0..events).for_each(|_| {
+        tracing::debug!(host = "smtp.example.com", port = 25, "Connecting to SMTP server");
+    });
 }
 
 /// The fastest of several rounds, in nanoseconds per event.
-fn nanoseconds(pipelines: &[Pipeline]) -> Vec<f64> {
+fn nanoseconds(cases: &[&Case]) -> Vec<f64> {
     const EVENTS: u64 = 100_000;
-    let mut best = vec![f64::INFINITY; pipelines.len()];
+    let pipelines: Vec<Pipeline> = cases.iter().map(|case| (case.pipeline)()).collect();
+    let mut best = vec![f64::INFINITY; cases.len()];
     for _ in 0..10 {
-        for (pipeline, best) in pipelines.iter().zip(&mut best) {
+        for ((case, pipeline), best) in cases.iter().zip(&pipelines).zip(&mut best) {
             let start = Instant::now();
-            dispatcher::with_default(&pipeline.subscriber, || log(EVENTS));
+            dispatcher::with_default(&pipeline.subscriber, || (case.log)(EVENTS));
             *best = best.min(start.elapsed().as_nanos() as f64 / EVENTS as f64);
         }
     }
@@ -74,12 +132,13 @@ fn nanoseconds(pipelines: &[Pipeline]) -> Vec<f64> {
 }
 
 fn compare() {
-    let names = CASES.iter().map(|case| case.0).chain(["fmt layer"]);
-    let pipelines: Vec<Pipeline> = CASES.iter().map(|case| case.1()).chain([fmt_layer()]).collect();
-    let best = nanoseconds(&pipelines);
-    println!("into a null writer, fastest of 10 interleaved rounds:");
-    for (name, ns) in names.zip(&best) {
-        println!("{name:10} {ns:6.0} ns an event, {:.2} of the fmt layer", ns / best[best.len() - 1]);
+    let peer = Case { name: "fmt layer", pipeline: fmt_layer, log: in_a_task };
+    let cases: Vec<&Case> = CASES.iter().chain([&peer]).collect();
+    let best = nanoseconds(&cases);
+    println!("fastest of 10 interleaved rounds:");
+    for (case, ns) in cases.iter().zip(&best) {
+        let ratio = ns / best[best.len() - 1];
+        println!("{:12} {ns:6.0} ns an event, {ratio:.2} of the fmt layer into a null writer", case.name);
     }
 }
 
@@ -87,13 +146,13 @@ fn main() {
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => compare(),
-        ["list"] => CASES.iter().for_each(|case| println!("{}", case.0)),
+        ["list"] => CASES.iter().for_each(|case| println!("{}", case.name)),
         [name, events] => {
-            let case = CASES.iter().find(|case| case.0 == name).expect("a name that `list` prints");
+            let case = CASES.iter().find(|case| case.name == name).expect("a name that `list` prints");
             // As in a program: one subscriber for all, which is cheaper to find than a scoped one.
-            let Pipeline { subscriber, guard } = case.1();
+            let Pipeline { subscriber, guard } = (case.pipeline)();
             dispatcher::set_global_default(subscriber).expect("the first");
-            log(events.parse().expect("a number of events"));
+            (case.log)(events.parse().expect("a number of events"));
             drop(guard);
         }
         _ => panic!("expected nothing, `list`, or a case and a number of events"),

@@ -1,5 +1,6 @@
 //! The pipelines: each takes a log call to a file.
 
+pub(crate) mod floor;
 pub(crate) mod fmt;
 pub(crate) mod levels;
 pub(crate) mod log;
@@ -51,8 +52,10 @@ impl Candidate {
 pub(crate) type Finish = Box<dyn FnOnce(u64) -> io::Result<()>>;
 
 pub(crate) const PYTHON: &str = "python_queue";
-pub(crate) const QUEUE: [Candidate; 12] = [
+pub(crate) const QUEUE: [Candidate; 14] = [
     tasklog::QUEUE,
+    floor::WHOLE,
+    floor::QUEUE,
     fmt::NON_BLOCKING,
     fmt::DEFAULT_TIMER,
     fmt::MUTEX,

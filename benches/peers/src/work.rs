@@ -47,6 +47,8 @@ pub(crate) enum Voice {
     /// The macros of the `log` crate.
     Log,
     Spdlog,
+    /// Nobody's: a line that is ready is handed over.
+    Ready(fn()),
     /// Nobody's.
     Silent,
 }
@@ -62,6 +64,7 @@ impl Voice {
             }
             Voice::Log => bursts
                 .log(|| log::info!("[{id}] [{name}] Connecting to SMTP server host={host:?} port={port}")),
+            Voice::Ready(hand_over) => bursts.log(hand_over),
             Voice::Spdlog => bursts
                 .log(|| spdlog::info!("[{id}] [{name}] Connecting to SMTP server host={host:?} port={port}")),
             Voice::Silent => bursts.log(|| {
