@@ -15,6 +15,11 @@ pub(crate) fn is_plain(text: &[u8]) -> bool {
     !any::<16>(text, |byte| (byte.wrapping_sub(0x20) > 0x7e - 0x20) | (byte == b'"') | (byte == b'\\'))
 }
 
+/// Returns whether every byte is from 0x20 to 0x7e, and no bracket: whether it may stand in a tag as it is.
+pub(crate) fn is_plain_tag(text: &[u8]) -> bool {
+    !any::<16>(text, |byte| (byte.wrapping_sub(0x20) > 0x7e - 0x20) | (byte == b'[') | (byte == b']'))
+}
+
 /// Returns whether a text in UTF-8 holds a byte of a character that is or may be a control character: one of ASCII but TAB, or one
 /// that begins with 0xc2 (C1) or 0xe2 (separators, directions). Most letters of all scripts begin with others.
 pub(crate) fn may_hold_control(text: &[u8]) -> bool {
@@ -68,12 +73,15 @@ mod tests {
         for byte in 0..=u8::MAX {
             let is_printable_byte = (b' '..=b'~').contains(&byte);
             let is_plain_byte = is_printable_byte && byte != b'"' && byte != b'\\';
+            let is_tag_byte = is_printable_byte && byte != b'[' && byte != b']';
             for len in (1..20).chain(31..34).chain(47..50).chain(63..66) {
                 for (at, filler) in (0..len).flat_map(|at| [(at, b' '), (at, b'~'), (at, b'!'), (at, b']')]) {
                     let mut text = vec![filler; len];
                     text[at] = byte;
                     assert_eq!(is_printable(&text), is_printable_byte, "{byte:#x} at {at} of {len}");
                     assert_eq!(is_plain(&text), is_plain_byte, "{byte:#x} at {at} of {len}");
+                    let is_tag = is_tag_byte && (filler != b']' || len == 1);
+                    assert_eq!(is_plain_tag(&text), is_tag, "{byte:#x} at {at} of {len}");
                 }
             }
         }

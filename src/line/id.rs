@@ -4,6 +4,7 @@ use super::{
     Buf,
     escape::{Place, escape_into},
 };
+use crate::ascii;
 
 /// What stands for an id where there is none, and for an empty id or name.
 pub(crate) const NO_TASK: &str = "-";
@@ -64,7 +65,13 @@ impl IdFormat {
 pub(crate) fn push_prefix(out: &mut Buf, id: &str, name: &str) {
     for part in [id, name] {
         out.push_array(b"[");
-        escape_into(out, if part.is_empty() { NO_TASK } else { part }, Place::Tag);
+        if part.is_empty() {
+            out.push(NO_TASK.as_bytes());
+        } else if ascii::is_plain_tag(part.as_bytes()) {
+            out.push(part.as_bytes());
+        } else {
+            escape_into(out, part, Place::Tag);
+        }
         out.push_array(b"] ");
     }
 }
