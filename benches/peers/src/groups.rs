@@ -69,8 +69,8 @@ pub(crate) const GROUPS: [Group; 4] = [
         name: QUEUE,
         rounds: 5,
         works: &[
-            Work::saturated(SATURATED, 1, 1_600_000),
-            Work::saturated(SATURATED_4, 4, 400_000),
+            Work::saturated(SATURATED, 1, 1_200_000),
+            Work::saturated(SATURATED_4, 4, 300_000),
             Work::bursts(BURSTS, 1, 30),
             Work::bursts(BURSTS_4, 4, 20),
         ],
