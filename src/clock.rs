@@ -121,18 +121,16 @@ pub(crate) fn stamp_now() -> Stamp {
 }
 
 /// Does `f`, which must not log, with the text of this second.
-#[inline(always)]
+#[inline]
 pub(crate) fn with_stamp_now<R>(mut f: impl FnMut(&Stamp) -> R) -> R {
     let number = sys::coarse_second();
-    let mut from_last = |last: &RefCell<Second>| {
-        let mut last = last.try_borrow_mut().ok()?;
+    LAST.with(|last| {
+        let Ok(mut last) = last.try_borrow_mut() else { return f(&render(number)) };
         compiler_fence(Ordering::SeqCst); // borrowed first: a signal handler may come by here
         let result = f(last.text_of(number));
         compiler_fence(Ordering::SeqCst);
-        Some(result)
-    };
-    let result = LAST.with(&mut from_last);
-    result.unwrap_or_else(|| f(&render(number)))
+        result
+    })
 }
 
 /// Without the space.

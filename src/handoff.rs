@@ -49,7 +49,7 @@ pub(crate) fn is_nested() -> bool {
 
 /// The layer: a line is about to be written, cut or whole. Returns what was offered before, by a line whose writer
 /// logs this one.
-#[inline(never)] // inlined, the place would go through memory
+#[inline]
 pub(crate) fn offer(line: &[u8], is_cut: bool) -> Offer {
     let Offer { start, len } = place(line);
     LINE.replace(Offer { start, len: len | if is_cut { CUT } else { 0 } })
@@ -78,7 +78,6 @@ pub(crate) fn is_one_line(bytes: &[u8]) -> bool {
 
 /// The layer: the line is written, and the offer `before` holds again. Returns whether a writer of this crate has taken
 /// the line.
-#[inline(never)]
 pub(crate) fn settle(before: Offer) -> bool {
     LINE.replace(before).len & TAKEN > 0
 }

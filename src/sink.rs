@@ -18,7 +18,7 @@ use tracing_subscriber::fmt::{MakeWriter, format::Writer, time::FormatTime};
 use crate::{
     clock::UtcSeconds,
     error::{Trouble, report},
-    handoff,
+    handoff::{self, Offer},
     line::{Draft, IdFormat, Outcome, Status},
     task::{Entry, OpenTasks},
 };
@@ -64,6 +64,7 @@ pub(crate) struct Takers {
 
 impl Takers {
     /// Notes that a line was written, and whether a writer of this crate has taken it.
+    #[inline]
     fn note(&self, is_ours: bool) {
         let takers = if is_ours { &self.ours } else { &self.others };
         if !takers.load(Ordering::Relaxed) {
@@ -130,9 +131,8 @@ where
         draft.end_stamp();
     }
 
-    /// Hands a line over to the writer, whole, in one call: one of which so many bytes were cut.
-    pub(crate) fn write(&self, meta: &Metadata<'_>, bytes: &[u8], cut: usize) {
-        let before = handoff::offer(bytes, cut > 0);
+    /// Hands a line over to the writer, whole, in one call. It was offered; `before` was before.
+    pub(crate) fn hand_over(&self, meta: &Metadata<'_>, bytes: &[u8], before: Offer) {
         let write = || self.writer.make_writer_for(meta).write_all(bytes);
         match catch_unwind(AssertUnwindSafe(write)) {
             Ok(Ok(())) => {}
@@ -151,7 +151,7 @@ where
         draft.prefix().push(entry.prefix());
         draft.end_prefix();
         let cut = compose(&mut draft);
-        self.write(&meta, draft.bytes(), cut);
+        self.hand_over(&meta, draft.bytes(), handoff::offer(draft.bytes(), cut > 0));
         buffer::give_back(draft);
     }
 }
@@ -221,6 +221,7 @@ pub(crate) mod buffer {
     }
 
     /// Returns a buffer: the thread's own, or a new one if that is in use or gone.
+    #[inline]
     pub(crate) fn take() -> Box<Draft> {
         let lines = LINES.with(|lines| lines.load(Ordering::Relaxed));
         LINES.with(|count| count.store(lines + 1, Ordering::Relaxed));

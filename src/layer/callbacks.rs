@@ -80,9 +80,8 @@ where
         #[cfg(feature = "tracing-log")]
         let meta = normalized.as_ref().unwrap_or(meta);
 
-        let mut draft = buffer::take();
+        let (mut draft, entry) = self.tagged(event, &ctx);
         let prefix = draft.prefix();
-        let entry = self.push_tag(event, &ctx, prefix);
         if !prefix.is_empty() || self.output.options.untagged {
             if prefix.is_empty() {
                 push_prefix(prefix, NO_TASK, meta.target());

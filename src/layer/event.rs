@@ -11,9 +11,10 @@ use tracing_subscriber::{
 
 use super::TaskLayer;
 use crate::{
-    current, handoff,
-    line::{Buf, Draft, NO_TASK, Status},
-    sink::{Options, Sink},
+    current,
+    handoff::{self, Offer},
+    line::{Draft, NO_TASK, Status},
+    sink::{Options, Sink, buffer},
     task::{Entry, Task, epoch, innermost_task, task_of},
     visit::{EventText, SpanFields},
 };
@@ -28,34 +29,35 @@ where
         task.entry(&self.mark, || Arc::clone(&self.output) as Arc<dyn Sink>)
     }
 
-    /// Appends the prefix of the task that the event is in, begun; nothing outside any task.
+    /// Returns a buffer with the prefix of the task that the event is in, begun; with nothing outside any task.
     ///
-    /// Most events are in the place in which the last one of their thread was. Returns the task's entry where
+    /// Most events are in the place in which the last one of their thread was. Returns the task's entry too where
     /// the line will need more of it than the prefix.
-    pub(super) fn push_tag<S>(
+    pub(super) fn tagged<S>(
         &self,
         event: &Event<'_>,
         ctx: &Context<'_, S>,
-        out: &mut Buf,
-    ) -> Option<Arc<Entry>>
+    ) -> (Box<Draft>, Option<Arc<Entry>>)
     where
         S: Subscriber + for<'s> LookupSpan<'s>,
     {
         let needs_entry = self.output.options.span_fields;
         let is_contextual = event.is_contextual();
-        if is_contextual && !needs_entry && current::recall(self.mark.id(), out) {
-            return None;
+        let (mut draft, is_known) = recalled((is_contextual && !needs_entry).then_some(self.mark.id()));
+        if is_known {
+            return (draft, None);
         }
         let epoch = epoch();
         let entry = self.innermost(event, ctx);
+        let prefix = draft.prefix();
         if let Some(entry) = &entry {
             entry.begin();
-            out.push(entry.prefix());
+            prefix.push(entry.prefix());
         }
         if is_contextual {
-            current::remember(self.mark.id(), epoch, out.bytes());
+            current::remember(self.mark.id(), epoch, prefix.bytes());
         }
-        entry.filter(|_| needs_entry)
+        (draft, entry.filter(|_| needs_entry))
     }
 
     /// Returns this layer's entry of the innermost task that the event is in, as far as its filter shows it spans.
@@ -93,15 +95,23 @@ where
         if !self.output.has_our_timer() {
             self.output.push_stamp(draft);
         }
-        let cut = compose(event, meta, draft, self.output.has_our_timer(), &self.output.options, entry);
-        self.output.write(meta, draft.bytes(), cut);
+        let before = compose(event, meta, draft, self.output.has_our_timer(), &self.output.options, entry);
+        self.output.hand_over(meta, draft.bytes(), before);
     }
 }
 
-/// Makes the line of an event, whose prefix is there, and its timestamp too if the timer is not ours. Returns how many bytes
-/// were cut.
-///
-/// All that is the same for every writer and timer is in here, so that it is compiled as one function, once.
+// What is the same for every writer and timer is in functions that are compiled once, in this crate: what lies in a thread's
+// own memory is found without a detour there.
+
+/// Returns a buffer, with what the thread remembers of the place it is in, if anything, for a layer with this number.
+fn recalled(layer: Option<u64>) -> (Box<Draft>, bool) {
+    let mut draft = buffer::take();
+    let is_known = layer.is_some_and(|layer| current::recall(layer, draft.prefix()));
+    (draft, is_known)
+}
+
+/// Makes the line of an event, whose prefix is there, and its timestamp too if the timer is not ours, and offers it. Returns
+/// what was offered before.
 fn compose(
     event: &Event<'_>,
     meta: &Metadata<'_>,
@@ -109,7 +119,7 @@ fn compose(
     has_our_timer: bool,
     options: &Options,
     entry: Option<&Entry>,
-) -> usize {
+) -> Offer {
     let has_target = options.target && draft.id() != NO_TASK.as_bytes();
     if has_our_timer {
         draft.our_stamp();
@@ -130,7 +140,8 @@ fn compose(
         // The buffer takes everything: the result can't be an error.
         let _ = write!(text, "{space}pid={}", process::id());
     }
-    draft.finish(options.max_line)
+    let cut = draft.finish(options.max_line);
+    handoff::offer(draft.bytes(), cut > 0)
 }
 
 /// Returns what a record of the `log` crate was before it became an event.

@@ -236,6 +236,20 @@ impl Core {
         self.flush_to = Mark { main: main.max(mark.main), side: side.max(mark.side) };
     }
 
+    /// The same because of lines that were just taken. Who wants a flush or the end has woken it for that.
+    #[inline]
+    pub(super) fn wakes_writer_for_lines(&mut self) -> bool {
+        let wakes = match self.writer {
+            Writer::Awake => return false,
+            Writer::Lingers => self.is_urgent || self.queued >= self.capacity / 2 || self.waiting > 0,
+            Writer::Sleeps => true,
+        };
+        if wakes {
+            self.writer = Writer::Awake;
+        }
+        wakes
+    }
+
     /// Returns whether the writer's thread is to be woken because of what was just done, and notes that it is.
     pub(super) fn wakes_writer(&mut self) -> bool {
         let wakes = match self.writer {

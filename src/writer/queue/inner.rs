@@ -196,7 +196,7 @@ impl Inner {
         core.append(lines, &self.batches);
         self.position.store(core.position, Ordering::Relaxed); // for this thread's own handlers and nested calls
         core.is_urgent |= kind.is_urgent();
-        Then { wakes: core.wakes_writer(), mode: core.mode }
+        Then { wakes: core.wakes_writer_for_lines(), mode: core.mode }
     }
 
     #[inline]

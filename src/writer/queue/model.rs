@@ -26,7 +26,7 @@ fn log(queue: &Queue, is_urgent: bool) -> bool {
     let mut core = queue.core.lock().expect("no panic");
     core.append(LINE, &queue.batches);
     core.is_urgent |= is_urgent;
-    core.wakes_writer()
+    core.wakes_writer_for_lines()
 }
 
 /// The writer's thread, as `Inner::wait_for_work` has it. A time to linger passes at any moment. Ends after so many bytes.
