@@ -88,7 +88,7 @@ use std::{fmt, time::Duration};
 use tracing::Level;
 
 pub(crate) use self::{
-    buf::Buf,
+    buf::{Buf, copy},
     id::{NO_TASK, push_prefix},
     write::{Draft, Outcome},
 };
