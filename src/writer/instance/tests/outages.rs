@@ -184,5 +184,6 @@ fn the_account_adds_up_under_eight_threads_and_a_disk_that_fails_now_and_then() 
     assert_eq!(stats.accepted_lines, 8 * EACH + 1);
     assert_eq!((verdict.found, verdict.announced_dropped), (stats.written_lines, stats.dropped_lines));
     assert_eq!(verdict.missing, stats.dropped_lines);
-    assert!(stats.dropped_lines > 0 && stats.rotations > 2, "{stats:?}");
+    // A rotation that fails is tried again after a second, which doesn't pass by itself here: it may stay with one.
+    assert!(stats.dropped_lines > 0 && stats.rotations > 0, "{stats:?}");
 }
