@@ -31,10 +31,11 @@ pub(crate) fn may_hold_control(text: &[u8]) -> bool {
 /// Returns whether `is` holds for any byte of the text, looking at so many at a time.
 #[inline(always)]
 fn any<const LANES: usize>(text: &[u8], is: impl Fn(u8) -> bool) -> bool {
-    let (lanes, rest) = text.as_chunks::<LANES>();
+    let lanes = text.chunks_exact(LANES);
+    let rest = lanes.remainder();
     // A branch between them keeps the compiler from weaving the lanes into each other.
     for lanes in lanes {
-        if in_lanes(lanes, &is) {
+        if lanes.first_chunk::<LANES>().is_some_and(|lanes| in_lanes(lanes, &is)) {
             return true;
         }
     }
