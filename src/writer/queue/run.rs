@@ -16,7 +16,7 @@ use super::{
 };
 use crate::error::{Trouble, report};
 
-/// How long a line waits for company at most, and how long nothing must have been logged before the writer's thread sleeps.
+/// How long a line waits for company at most, and how long it must have been quiet before the writer's thread sleeps.
 const LINGER: Duration = Duration::from_millis(20);
 
 /// How long somebody who logs without a writer's thread pauses at a time while the sink fails.
@@ -34,8 +34,6 @@ struct Wait {
     retries_at: Option<Instant>,
     /// What was there up to this position has waited long enough.
     takes_to: u64,
-    /// There was more than the last time.
-    had_lines: bool,
     /// The last turn may have left something to do.
     has_more: bool,
     /// The queue ends; and everything was done, with that known.
@@ -73,11 +71,7 @@ pub(super) fn run(queue: &Arc<Inner>) {
         wait.is_done = turn == Turn::Idle && wait.is_closing;
         match turn {
             Turn::More | Turn::Forked => {}
-            Turn::Idle => {
-                // Who logs every few milliseconds shall not have to wake it every time.
-                let lingers = pace != Pace::Quiet || wait.had_lines;
-                wait.lingers_until = lingers.then(|| Instant::now() + LINGER);
-            }
+            Turn::Idle => wait.lingers_until = (pace != Pace::Quiet).then(|| Instant::now() + LINGER),
             Turn::Wait(at) => wait.retries_at = Some(at),
         }
     }
@@ -135,7 +129,6 @@ impl Inner {
                 Next::Park(Some(until - now))
             }
             Some(_) => {
-                wait.had_lines = core.position > wait.takes_to;
                 wait.takes_to = core.position;
                 Next::Turn(Pace::Quiet)
             }
