@@ -90,7 +90,7 @@ struct Second {
 }
 
 thread_local! {
-    /// The last second that this thread rendered.
+    /// The last second that this thread rendered. Without a destructor: it is there as long as the thread.
     static LAST: RefCell<Second> = const { RefCell::new(Second { number: i64::MIN, text: *b"0000-01-01T00:00:00 " }) };
 }
 

@@ -68,7 +68,7 @@ pub(crate) fn take() -> bool {
 }
 
 /// A writer of this crate: whether these bytes are the very line that the layer offers: then they need not be counted, which
-/// spares 85 of some 1,700 instructions.
+/// spares 85 instructions.
 #[cfg(feature = "queue")]
 #[inline]
 pub(crate) fn is_one_line(bytes: &[u8]) -> bool {

@@ -110,7 +110,7 @@ where
     W: for<'w> MakeWriter<'w>,
     T: FormatTime + 'static,
 {
-    /// Whether the timer is the default one, which can be asked without detour. That saves 90 of some 1,500 instructions.
+    /// Whether the timer is the default one, which can be asked without detour. That saves 90 instructions.
     #[inline]
     pub(crate) fn has_our_timer(&self) -> bool {
         TypeId::of::<T>() == TypeId::of::<UtcSeconds>()

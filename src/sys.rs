@@ -179,7 +179,7 @@ pub(crate) fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
 }
 
 /// The second since 1970 as of the kernel's last tick, at most 10 ms ago: what the times of files are made of (clock_gettime(2),
-/// `CLOCK_REALTIME_COARSE`). Takes a fifth of the time that the exact one takes, which is more than a tenth of an event's.
+/// `CLOCK_REALTIME_COARSE`). Takes a fifth of the time that the exact one takes.
 #[cfg(all(target_os = "linux", any(feature = "queue", feature = "watch")))]
 #[inline]
 #[allow(clippy::useless_conversion, reason = "time_t has 32 bits elsewhere")]

@@ -180,7 +180,7 @@ impl<'a> EventText<'a> {
         self.whole = self.out.len();
     }
 
-    /// An integer, without the detour through `fmt`: a third of its instructions.
+    /// An integer, without the detour through `fmt`.
     #[inline(always)]
     fn integer(&mut self, field: &Field, value: u64, is_negative: bool) {
         match field.name() {

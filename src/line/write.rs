@@ -34,7 +34,7 @@ impl Draft {
         Draft { buf: Buf::new(), stamp: 0, stamp_end: 0, target: 0, text: 0, is_stamp_ours: false }
     }
 
-    /// Returns the buffer, which is empty, for the prefix: what is appended before [`Draft::end_prefix`].
+    /// Returns the buffer for the prefix: what is appended before [`Draft::end_prefix`].
     #[inline]
     pub(crate) fn prefix(&mut self) -> &mut Buf {
         &mut self.buf

@@ -236,12 +236,11 @@ impl Core {
         self.flush_to = Mark { main: main.max(mark.main), side: side.max(mark.side) };
     }
 
-    /// The same because of lines that were just taken. Who wants a flush or the end has woken it for that.
-    #[inline]
-    pub(super) fn wakes_writer_for_lines(&mut self) -> bool {
+    /// Returns whether the writer's thread is to be woken because of what was just done, and notes that it is.
+    pub(super) fn wakes_writer(&mut self) -> bool {
         let wakes = match self.writer {
-            Writer::Awake => return false,
-            Writer::Lingers => self.is_urgent || self.queued >= self.capacity / 2 || self.waiting > 0,
+            Writer::Awake => false,
+            Writer::Lingers => self.is_pressing(),
             Writer::Sleeps => true,
         };
         if wakes {
@@ -250,11 +249,12 @@ impl Core {
         wakes
     }
 
-    /// Returns whether the writer's thread is to be woken because of what was just done, and notes that it is.
-    pub(super) fn wakes_writer(&mut self) -> bool {
+    /// The same, because of lines that were just taken: who wants a flush or the end has woken it for that.
+    #[inline]
+    pub(super) fn wakes_writer_for_lines(&mut self) -> bool {
         let wakes = match self.writer {
-            Writer::Awake => false,
-            Writer::Lingers => self.is_pressing(),
+            Writer::Awake => return false,
+            Writer::Lingers => self.is_urgent || self.queued >= self.capacity / 2 || self.waiting > 0,
             Writer::Sleeps => true,
         };
         if wakes {
@@ -345,20 +345,23 @@ mod tests {
         for (writer, wakes) in [(Writer::Awake, false), (Writer::Lingers, false), (Writer::Sleeps, true)] {
             core.writer = writer;
             assert_eq!(core.wakes_writer(), wakes, "{writer:?}");
+            core.writer = writer;
+            assert_eq!(core.wakes_writer_for_lines(), wakes, "{writer:?}");
         }
-        let pressing: [fn(&mut Core); 5] = [
-            |core| core.is_urgent = true,
-            |core| core.waiting = 1,
-            |core| core.flush_to = Mark { main: 5, side: 0 },
-            |core| core.mode = Mode::Closing,
-            |core| core.queued = 50,
-        ];
-        for press in pressing {
-            let (mut core, _) = self::core(100);
-            press(&mut core);
-            core.writer = Writer::Lingers;
-            assert!(core.wakes_writer() && core.writer == Writer::Awake);
-            assert!(!core.wakes_writer(), "it was woken already");
+        let by_lines: [fn(&mut Core); 3] =
+            [|core| core.is_urgent = true, |core| core.waiting = 1, |core| core.queued = 50];
+        let by_others: [fn(&mut Core); 2] =
+            [|core| core.flush_to = Mark { main: 5, side: 0 }, |core| core.mode = Mode::Closing];
+        for (n, press) in by_lines.iter().chain(&by_others).enumerate() {
+            for wakes in
+                [Core::wakes_writer, Core::wakes_writer_for_lines].iter().take(if n < 3 { 2 } else { 1 })
+            {
+                let (mut core, _) = self::core(100);
+                press(&mut core);
+                core.writer = Writer::Lingers;
+                assert!(wakes(&mut core) && core.writer == Writer::Awake);
+                assert!(!wakes(&mut core), "it was woken already");
+            }
         }
     }
 }
