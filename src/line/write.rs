@@ -364,6 +364,30 @@ mod tests {
     }
 
     #[test]
+    fn with_our_own_timestamp_a_target_is_escaped_too() {
+        let mut draft = draft();
+        draft.our_stamp();
+        draft.target("a: b\n");
+        draft.text().0.push(b"text");
+        draft.finish(1000);
+        assert!(draft.bytes().ends_with(b" a\\u{3a} b\\n: text\n"));
+    }
+
+    #[test]
+    fn a_buffer_forgets_whose_timestamp_it_had() {
+        let mut draft = draft();
+        draft.our_stamp();
+        draft.finish(1000);
+        draft.clear();
+        draft.prefix().push(b"[a] [b] ");
+        draft.end_prefix();
+        draft.stamp().push(b"-- \n");
+        draft.end_stamp();
+        draft.finish(1000);
+        assert_eq!(draft.bytes(), b"[a] [b] \\u{2d}- \\n \n");
+    }
+
+    #[test]
     fn a_timer_that_prints_nothing_leaves_no_space_and_one_that_prints_anything_forges_nothing() {
         let mut draft = self::draft();
         draft.end_stamp();
