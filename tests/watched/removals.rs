@@ -1,6 +1,11 @@
 //! Files that are removed: lines that were written after that are there, and none twice.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use tracing_tasklog::writer::WatchedFile;
 
@@ -110,4 +115,44 @@ fn what_is_written_after_a_removal_is_there_when_the_process_exits() {
         assert_eq!(lines.iter().filter(|line| line.contains(" after n=")).count(), 20, "{lines:?}");
         assert_eq!(lines.last().map(String::as_str), Some("[8] [send] -- INTERRUPTED"), "{lines:?}");
     }
+}
+
+#[test]
+fn child_opens_while_the_thread_that_looks_is_in_a_hook() {
+    if !role("removals::child_opens_while_the_thread_that_looks_is_in_a_hook") {
+        return;
+    }
+    let dir = Dir::new();
+    let (held, is_held) = mpsc::channel();
+    let (third, second) = (dir.path("third.log"), dir.path("second.log"));
+    let hook = move |_: &tracing_tasklog::Error| {
+        let start = Instant::now();
+        drop(WatchedFile::open(&third).expect("it can be opened in a hook"));
+        let took = start.elapsed();
+        assert!(held.send(took).is_ok());
+        wait_until("the other is about to be opened", LATEST, || second.exists());
+        thread::sleep(Duration::from_millis(100)); // longer than opening takes
+    };
+    let path = dir.path("tasks.log");
+    let _first = builder(&dir).on_error(hook).build().expect("it can be opened");
+    fs::remove_file(&path).and_then(|()| fs::create_dir(&path)).expect("it can be spoilt");
+    let took = is_held.recv_timeout(LATEST).expect("the hook is called");
+    assert!(took < Duration::from_millis(500), "it waited for itself: {took:?}");
+
+    let second = WatchedFile::open(dir.path("second.log")).expect("it can be opened");
+    write(&second, "before\n");
+    fs::remove_file(second.path()).expect("it can be removed");
+    (0..200).for_each(|_| write(&second, "after\n"));
+    drop(second);
+    let left = dir.lines("second.log");
+    assert_eq!(left.iter().filter(|line| *line == "after").count(), 200, "{left:?}");
+}
+
+/// What happens to a file is told from the moment on that it was opened, however late the thread that looks comes.
+#[test]
+fn what_is_opened_while_the_thread_that_looks_is_busy_is_looked_after_from_the_first_line_on() {
+    Child::of_test("removals::child_opens_while_the_thread_that_looks_is_in_a_hook")
+        .spawn()
+        .wait()
+        .assert_success();
 }

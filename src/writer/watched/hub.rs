@@ -14,9 +14,10 @@ use std::{
 };
 
 use super::{ending::IDLE, events::Events, shared::Shared};
-use crate::sys;
+use crate::{clock, sys};
 
-/// How long a new file waits for the list of the others. In a child of fork it could be locked for ever.
+/// How long a new file waits for the list of the others, which could be locked for ever in a child of fork, and for the
+/// thread that looks, which may be in a hook.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The hub of this process, as long as it has a file.
@@ -54,14 +55,18 @@ impl Hub {
         hub.list.locked().push(Arc::downgrade(file));
         hub.thread.unpark();
         drop(current);
-        // What happens from now on is told, as a rule: it takes a fraction of a millisecond.
-        for _ in 0..100 {
-            if file.hints.is_seen_to.load(Ordering::Relaxed) {
-                break;
-            }
+        hub.wait_until_seen_to(file);
+        Ok(hub)
+    }
+
+    /// Waits until what happens to the file is told: a fraction of a millisecond, and no longer than [`PATIENCE`]. The thread
+    /// that looks would wait for itself, in a hook that opens a file.
+    fn wait_until_seen_to(&self, file: &Shared) {
+        let began = clock::instant();
+        let is_seen_to = || file.hints.is_seen_to.load(Ordering::Relaxed);
+        while !is_seen_to() && thread::current().id() != self.thread.id() && began.elapsed() < PATIENCE {
             thread::sleep(Duration::from_micros(200));
         }
-        Ok(hub)
     }
 
     fn start() -> io::Result<Hub> {
