@@ -115,10 +115,12 @@ pub(crate) enum AtExit {
     /// Those who see lines off.
     #[cfg(feature = "watch")]
     Writers,
+    /// Those who write them into files of their own.
+    Files,
 }
 
 /// What the exit hook calls, one after the other.
-static HOOKS: [OnceLock<fn()>; 4] = [const { OnceLock::new() }; 4];
+static HOOKS: [OnceLock<fn()>; 5] = [const { OnceLock::new() }; 5];
 
 /// Has `hook` called when the process ends by returning from `main` or by `process::exit`. Only the first hook of each
 /// turn counts.

@@ -37,7 +37,7 @@ use tracing_tasklog::{
 };
 
 /// How long a child may live.
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// How many lines each of the two producers logs, and how many where there is room for one: each of them is waited for.
 const LINES: u64 = 10_000;

@@ -17,7 +17,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::{Registry, reload};
 use tracing_tasklog::{TaskFutureExt, TaskLayer, TaskSpanExt, task_span};
 
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Waits until only the test itself has the writer. Not at once, perhaps: while another test makes a new callsite known
 /// to all subscribers, tracing holds on to ours for a moment.

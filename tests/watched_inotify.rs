@@ -60,10 +60,12 @@ fn watch_masks() -> Vec<Vec<u32>> {
         let hex = line.split(' ').find_map(|part| part.strip_prefix("mask:")).expect("a watch has a mask");
         u32::from_str_radix(hex, 16).expect("a hexadecimal number")
     };
-    let info = |fd: fs::DirEntry| {
-        fs::read_to_string(Path::new("/proc/self/fdinfo").join(fd.file_name())).expect("it is open")
-    };
-    fds.map(|fd| info(fd).lines().filter(|line| line.starts_with("inotify ")).map(mask).collect()).collect()
+    // One that has just been closed has none.
+    let info =
+        |fd: fs::DirEntry| fs::read_to_string(Path::new("/proc/self/fdinfo").join(fd.file_name())).ok();
+    fds.filter_map(info)
+        .map(|info| info.lines().filter(|line| line.starts_with("inotify ")).map(mask).collect())
+        .collect()
 }
 
 /// What the kernel says of a thread of this process, by its name, of which it keeps 15 bytes.

@@ -50,12 +50,6 @@ impl<S: TakeLines> Handle<S> {
         Handle { shared: Arc::new(shared), gather: Gather::default() }
     }
 
-    /// Returns what clones share, if there is none.
-    #[cfg(all(test, feature = "local-time"))]
-    pub(super) fn only(&mut self) -> Option<&mut S> {
-        Arc::get_mut(&mut self.shared)
-    }
-
     /// Returns a writer for one event, or for a line about a span, if it is known for which.
     #[inline]
     pub(super) fn line_writer(&self, meta: Option<&Metadata<'_>>) -> LineWriter<'_> {

@@ -1,6 +1,7 @@
 //! `InstanceFile`: one file per process, which rotates by itself.
 
 mod builder;
+mod ending;
 mod family;
 mod forked;
 #[cfg(all(feature = "gzip", unix))]
@@ -132,6 +133,12 @@ impl InstanceFile {
     /// A file or its directory can't be synchronized, with fsync(2)'s error as the source.
     pub fn sync(&self) -> Result<(), Error> {
         self.0.shared.sync()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.shared.finish();
     }
 }
 

@@ -114,9 +114,11 @@ fn an_error_is_in_the_file_at_once_even_while_the_collector_waits_for_company() 
                 others.push(latency(&place, || info!(n, "can wait for others")));
             }
         });
-        let (errors, others) = (median(errors), median(others));
-        assert!(errors < Duration::from_millis(10), "errors {errors:?}, others {others:?}");
-        assert!(others <= Duration::from_millis(50), "errors {errors:?}, others {others:?}");
-        assert!(others > 2 * errors, "it didn't wait for company: errors {errors:?}, others {others:?}");
+        // The shortest ones: a busy machine makes none shorter.
+        let best = |times: &[Duration]| *times.iter().min().expect("there are some");
+        let (error, other) = (best(&errors), best(&others));
+        assert!(error < Duration::from_millis(10), "errors {errors:?}, others {others:?}");
+        assert!(other > 2 * error, "it didn't wait for company: errors {errors:?}, others {others:?}");
+        assert!(median(others.clone()) <= Duration::from_millis(50), "errors {errors:?}, others {others:?}");
     });
 }

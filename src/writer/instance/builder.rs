@@ -10,7 +10,7 @@ use std::{
 #[cfg(unix)]
 use super::prune::prune;
 use super::{
-    InstanceFile, Log,
+    InstanceFile, Log, ending,
     family::{Claim, Family},
     forked::Forked,
     shared::{Shared, State},
@@ -50,6 +50,9 @@ pub struct InstanceFileBuilder {
     every: Option<Every>,
     #[cfg(feature = "local-time")]
     local_time: bool,
+    /// The zone of a machine that a test runs on.
+    #[cfg(all(test, feature = "local-time"))]
+    pub(super) zone: Option<Zone>,
     #[cfg(all(feature = "gzip", unix))]
     compress: bool,
     backups: usize,
@@ -68,6 +71,8 @@ impl InstanceFileBuilder {
             every: None,
             #[cfg(feature = "local-time")]
             local_time: false,
+            #[cfg(all(test, feature = "local-time"))]
+            zone: None,
             #[cfg(all(feature = "gzip", unix))]
             compress: false,
             backups: 5,
@@ -208,6 +213,7 @@ impl InstanceFileBuilder {
             compress: self.compress.then(Arc::default),
         });
         let log = Log::new(Arc::clone(&shared))?;
+        ending::register(&shared);
         #[cfg(unix)]
         if let Some(keep) = self.keep_instances
             && let Err(cause) = prune(&*shared.files, &shared.path, &name, keep)
@@ -220,6 +226,10 @@ impl InstanceFileBuilder {
 
     /// Returns by which hours, days or weeks the file is rotated.
     fn zoned(&self) -> Result<Option<(Every, Zone)>, Error> {
+        #[cfg(all(test, feature = "local-time"))]
+        if let Some(zone) = &self.zone {
+            return Ok(self.every.map(|every| (every, zone.clone())));
+        }
         #[cfg(feature = "local-time")]
         if self.local_time {
             return self.every.map(|every| Ok((every, Zone::local()?))).transpose();

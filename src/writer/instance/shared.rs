@@ -84,7 +84,7 @@ impl Shared {
     }
 
     /// Returns whether this is a child that fork(2) has made since the log was opened.
-    fn is_forked(&self) -> bool {
+    pub(super) fn is_forked(&self) -> bool {
         self.forks != sys::forks()
     }
 
@@ -222,6 +222,13 @@ impl State {
         let (taken, result) = self.tail.append(lines, &mut |bytes| file.append(bytes));
         self.len += taken;
         result
+    }
+
+    /// Writes what is owed to the file. A failure is counted, and tells nobody anything that it doesn't know already.
+    pub(super) fn write_owed(&mut self) {
+        if self.len.saturating_add(self.tail.owed_len()) <= self.size_limit {
+            let _ = self.append(&[]);
+        }
     }
 
     /// Closes the fragment that the file ends in, if it does, and if the kernel lets this process write so much.

@@ -123,8 +123,8 @@ impl Shared {
         next
     }
 
-    /// The last look: what was written to a file that was removed, and what waits for one, has its last chance. With the last
-    /// clone it `is_over`; at the end of the process lines may still come.
+    /// The last look: what was written to a file that was removed, what waits for one, and what the log is still to say has its
+    /// last chance. With the last clone it `is_over`; at the end of the process lines may still come.
     pub(super) fn finish(&self, is_over: bool) {
         if self.is_forked() {
             return self.forked.finish(self);
@@ -132,6 +132,7 @@ impl Shared {
         let Some(mut state) = self.turns.try_lock(Some(LAST_PATIENCE)) else { return };
         let mut aftermath = Aftermath::default();
         self.look_for_the_last_time(&mut state, &mut aftermath);
+        state.write_owed();
         state.is_over |= is_over;
         drop(state);
         self.settle(aftermath);

@@ -90,6 +90,14 @@ impl State {
         result
     }
 
+    /// Writes what is owed to the file, and what the log is still to say: perhaps there is no line after this. A failure is
+    /// counted, and tells nobody anything that it doesn't know already.
+    pub(super) fn write_owed(&mut self) {
+        if !self.place.is_gone() && self.has_room_for(0) {
+            let _ = self.write_lines(&[]);
+        }
+    }
+
     /// Appends the lines that wait: there is a file for them.
     pub(super) fn write_waiting(&mut self) -> io::Result<()> {
         let waiting = self.recent.take_waiting();

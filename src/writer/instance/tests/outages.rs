@@ -11,7 +11,10 @@ use std::{
 };
 
 use super::*;
-use crate::support::wait_until;
+use crate::support::{
+    child::{Child, role},
+    wait_until,
+};
 
 const EDQUOT: i32 = 122;
 
@@ -82,6 +85,40 @@ fn the_first_line_after_an_outage_gets_through_at_once_behind_its_announcement()
     assert!(lines[0].ends_with(" 100 lines dropped reason=\"disk full\""), "{lines:?}");
     assert_eq!(lines[1..], [numbered(0, 101, 9)]);
     assert_eq!(files.calls().iter().filter(|call| **call == "append").count(), 1 + 100 + 1, "with one write");
+}
+
+#[test]
+fn an_outage_that_no_line_has_followed_is_announced_with_the_last_clone() {
+    let dir = Dir::new();
+    let (files, file) = log(&dir);
+    files.fail_next(3, Fault::Os(ENOSPC));
+    (1..=3).for_each(|n| write(&file, line(n)));
+    drop(file.clone());
+    assert_eq!(announcements(&dir).len(), 0, "it is not the last one");
+    drop(file);
+    assert_eq!(announcements(&dir), ["3 lines dropped reason=\"disk full\""]);
+}
+
+#[test]
+fn child_exits_after_an_outage() {
+    if !role("writer::instance::tests::outages::child_exits_after_an_outage") {
+        return;
+    }
+    let files = FaultyFileSystem::healthy();
+    let path = std::env::var_os("LOG").expect("the parent says where");
+    let file = on(&files, InstanceFile::builder(path).unlimited()).expect("the file can be opened");
+    files.fail_next(2, Fault::Os(EIO));
+    (1..=2).for_each(|n| write(&file, line(n)));
+    std::process::exit(0);
+}
+
+#[test]
+fn an_outage_that_no_line_has_followed_is_announced_when_the_process_exits() {
+    let dir = Dir::new();
+    let child = Child::of_test("writer::instance::tests::outages::child_exits_after_an_outage");
+    child.env("LOG", dir.path("tasks.log")).spawn().wait().assert_success();
+    let reason = std::io::Error::from_raw_os_error(EIO).to_string();
+    assert_eq!(announcements(&dir), [format!("2 lines dropped reason={reason:?}")]);
 }
 
 /// Runs a test that may hang if a lock is held.

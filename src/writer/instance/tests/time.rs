@@ -258,20 +258,13 @@ fn a_rotation_that_fails_at_the_end_of_an_hour_is_tried_again_a_second_later() {
 #[cfg(feature = "local-time")]
 mod berlin {
     use super::*;
-    use crate::calendar::{Period, Zone};
+    use crate::calendar::Zone;
 
     /// Opens the file as a machine in Berlin does.
-    fn in_berlin(builder: InstanceFileBuilder) -> InstanceFile {
-        let now = builder.clock.now();
-        let mut file = built(builder);
-        let log = file.0.only().expect("there is no clone yet");
-        let shared = Arc::get_mut(&mut log.shared).expect("nothing is compressed");
+    fn in_berlin(mut builder: InstanceFileBuilder) -> InstanceFile {
         let zone = jiff::tz::TimeZoneDatabase::bundled().get("Europe/Berlin").expect("a zone");
-        let (every, place) = shared.every.as_mut().expect("it rotates by time");
-        *place = Zone::Local(zone);
-        let period = Period::containing(now, *every, place);
-        shared.state().period = Some(period);
-        file
+        builder.zone = Some(Zone::Local(zone));
+        built(builder)
     }
 
     #[test]

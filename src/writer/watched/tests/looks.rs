@@ -246,6 +246,19 @@ fn a_look_that_comes_much_too_late_does_not_write_again() {
 }
 
 #[test]
+fn the_end_says_what_no_line_has_said() {
+    let mut scene = Scene::healthy();
+    scene.pass(120);
+    scene.write(2);
+    fs::remove_file(scene.dir.path("tasks.log")).expect("it is there");
+    scene.shared.hints.is_told.store(false, Ordering::Relaxed);
+    scene.shared.finish(true);
+    let live = scene.dir.lines("tasks.log");
+    assert_eq!(live.len(), 1, "{live:?}");
+    assert!(live[0].contains(" up to 2 lines may be lost "), "{live:?}");
+}
+
+#[test]
 fn what_is_rewritten_comes_first_and_once() {
     let mut scene = Scene::healthy();
     scene.pass(120);

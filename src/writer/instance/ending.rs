@@ -1,0 +1,41 @@
+//! The end of a log: what it is still to say of its own is said with the last clone, or when the process ends.
+
+use std::{
+    sync::{Arc, Mutex, Weak},
+    time::Duration,
+};
+
+use super::shared::Shared;
+use crate::sys;
+
+/// How long the list of the files is waited for, which could be locked for ever in a child of fork, and a file's turn.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The files of this process.
+static FILES: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+
+/// Has a file finished when the process ends, if its last clone is there still.
+pub(super) fn register(file: &Arc<Shared>) {
+    sys::at_exit(sys::AtExit::Files, finish_at_exit);
+    let Some(mut files) = sys::lock_within(&FILES, PATIENCE) else { return };
+    files.retain(|file| file.strong_count() > 0);
+    files.push(Arc::downgrade(file));
+}
+
+fn finish_at_exit() {
+    let files = sys::lock_at_exit(&FILES).map(|files| files.iter().filter_map(Weak::upgrade).collect());
+    let files: Vec<Arc<Shared>> = files.unwrap_or_default();
+    files.iter().for_each(|file| file.finish());
+}
+
+impl Shared {
+    /// Writes what is owed to the file, and what the log is still to say: perhaps no line comes after this.
+    pub(super) fn finish(&self) {
+        if self.is_forked() {
+            return;
+        }
+        if let Some(mut state) = self.turns.try_lock(Some(PATIENCE)) {
+            state.write_owed();
+        }
+    }
+}
