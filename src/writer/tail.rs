@@ -48,7 +48,12 @@ impl Tail {
     }
 
     fn owes(&self) -> bool {
-        self.is_torn || self.lost.is_some() || !self.notes.is_empty()
+        self.is_torn || self.has_to_say()
+    }
+
+    /// Returns whether the log is to say something of its own.
+    pub(super) fn has_to_say(&self) -> bool {
+        self.lost.is_some() || !self.notes.is_empty()
     }
 
     /// What the log is to say of its own before the next line.

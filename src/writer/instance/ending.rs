@@ -1,4 +1,4 @@
-//! The end of a log: what it is still to say of its own is said with the last clone, or when the process ends.
+//! The end of a log: what it is still to say of lines that are lost is said with the last clone, or when the process ends.
 
 use std::{
     sync::{Arc, Mutex, Weak},
@@ -14,12 +14,16 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The files of this process.
 static FILES: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
-/// Has a file finished when the process ends, if its last clone is there still.
+/// Makes a file known.
 pub(super) fn register(file: &Arc<Shared>) {
-    sys::at_exit(sys::AtExit::Files, finish_at_exit);
     let Some(mut files) = sys::lock_within(&FILES, PATIENCE) else { return };
     files.retain(|file| file.strong_count() > 0);
     files.push(Arc::downgrade(file));
+}
+
+/// Lines are lost: has all files finished when the process ends, if their last clones are there still.
+pub(super) fn see_to_exit() {
+    sys::at_exit(sys::AtExit::Files, finish_at_exit);
 }
 
 fn finish_at_exit() {
@@ -29,13 +33,13 @@ fn finish_at_exit() {
 }
 
 impl Shared {
-    /// Writes what is owed to the file, and what the log is still to say: perhaps no line comes after this.
+    /// Writes what the log is still to say: perhaps no line comes after this.
     pub(super) fn finish(&self) {
         if self.is_forked() {
             return;
         }
         if let Some(mut state) = self.turns.try_lock(Some(PATIENCE)) {
-            state.write_owed();
+            state.write_announcements();
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 #[cfg(all(feature = "gzip", unix))]
 use super::gzip::Signal;
-use super::{family::Family, forked::Forked};
+use super::{ending, family::Family, forked::Forked};
 use crate::{
     Error,
     calendar::{Due, Every, Period, Zone},
@@ -174,6 +174,9 @@ impl Shared {
 
     /// Tells about troubles, without a lock.
     pub(super) fn tell(&self, troubles: Troubles) {
+        if troubles.iter().any(|(trouble, _)| *trouble == Trouble::Write) {
+            ending::see_to_exit();
+        }
         troubles.iter().for_each(|(trouble, error)| self.notice.tell(*trouble, error));
     }
 }
@@ -224,9 +227,9 @@ impl State {
         result
     }
 
-    /// Writes what is owed to the file. A failure is counted, and tells nobody anything that it doesn't know already.
-    pub(super) fn write_owed(&mut self) {
-        if self.len.saturating_add(self.tail.owed_len()) <= self.size_limit {
+    /// Writes what the log is still to say. A failure is counted, and tells nobody anything that it doesn't know already.
+    pub(super) fn write_announcements(&mut self) {
+        if self.tail.has_to_say() && self.len.saturating_add(self.tail.owed_len()) <= self.size_limit {
             let _ = self.append(&[]);
         }
     }
@@ -258,7 +261,7 @@ impl TakeLines for Shared {
         let mut state = match self.turns.lock_for(lines::count(lines), was_cut, None) {
             Ok(state) => state,
             Err(busy) => {
-                return self.notice.tell(Trouble::Write, &Error::io("write a line to", &self.path, busy));
+                return self.tell(vec![(Trouble::Write, Error::io("write a line to", &self.path, busy))]);
             }
         };
         let mut troubles = Troubles::new();

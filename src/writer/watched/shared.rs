@@ -132,7 +132,7 @@ impl Shared {
         let Some(mut state) = self.turns.try_lock(Some(LAST_PATIENCE)) else { return };
         let mut aftermath = Aftermath::default();
         self.look_for_the_last_time(&mut state, &mut aftermath);
-        state.write_owed();
+        state.write_announcements();
         state.is_over |= is_over;
         drop(state);
         self.settle(aftermath);

@@ -90,10 +90,10 @@ impl State {
         result
     }
 
-    /// Writes what is owed to the file, and what the log is still to say: perhaps there is no line after this. A failure is
-    /// counted, and tells nobody anything that it doesn't know already.
-    pub(super) fn write_owed(&mut self) {
-        if !self.place.is_gone() && self.has_room_for(0) {
+    /// Writes what the log is still to say: perhaps there is no line after this. A failure is counted, and tells nobody anything
+    /// that it doesn't know already.
+    pub(super) fn write_announcements(&mut self) {
+        if self.tail.has_to_say() && !self.place.is_gone() && self.has_room_for(0) {
             let _ = self.write_lines(&[]);
         }
     }
