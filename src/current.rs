@@ -3,11 +3,15 @@
 //!
 //! A slot holds for one layer, and only for one stay. Three things end a stay, and each is noticed:
 //!
-//! - The thread enters or leaves a span: the layer is told, and [`moved`] empties the slot. Nothing is kept by a span's
-//!   id: ids are used again (tracing-subscriber's after 8,191 spans at the soonest), and what surrounds a span that the
-//!   layer's filter hides may be another task the next time. Such a span moves a thread nowhere.
+//! - The thread enters or leaves a span: the layer is told, and [`entered`] and [`left`] forget what was known. Nothing is
+//!   kept by a span's id: ids are used again (tracing-subscriber's after 8,191 spans at the soonest), and what surrounds a
+//!   span that the layer's filter hides may be another task the next time. Such a span moves a thread nowhere.
 //! - A span becomes a task after its creation: [`epoch`] has changed.
 //! - Another layer takes the slot, or replaces this one: it has another number.
+//!
+//! Whoever enters the span of a task is in that task, unless the thread was in that span already: then the registry goes on
+//! in the span that was entered last, and so do we. So each slot has the ids of the spans that the thread is in. A layer that came
+//! later than the spans, by a reload, doesn't know them all, and asks the registry.
 //!
 //! One thing is not noticed: another layer that logs in its own `on_enter` or `on_exit` does so before this one is
 //! told, and the line has the tag of the place that is being left.
@@ -17,36 +21,105 @@ use std::{
     sync::atomic::{Ordering, compiler_fence},
 };
 
-use crate::{line::Buf, task::epoch};
+use tracing::span::Id;
+
+use crate::{
+    line::Buf,
+    task::{LayerMark, epoch},
+};
 
 /// How many layers a thread remembers at once.
 const SLOTS: usize = 4;
+
+/// How many spans a thread may be in before they are not counted any more: the registry's own look through them takes longer
+/// than what is spared.
+const DEEPEST: usize = 64;
+
+/// The epoch of a place that is not known.
+const UNKNOWN: u64 = u64::MAX;
 
 #[derive(Debug)]
 struct Slot {
     /// The layer's number; 0 for an empty slot.
     layer: u64,
+    /// The largest number of a layer that has ever had the slot.
+    newest: u64,
+    /// The epoch in which the prefix was found.
     epoch: u64,
     /// The prefix of the innermost task's lines; empty outside any task.
     prefix: Vec<u8>,
+    /// Whether all spans that the thread is in, as far as the layer sees them, are among those `entered`.
+    is_whole: bool,
+    /// The spans that the thread is in, once for each time that they were entered.
+    entered: Vec<u64>,
 }
 
 type Slots = [Slot; SLOTS];
 
-const EMPTY: Slot = Slot { layer: 0, epoch: 0, prefix: Vec::new() };
+const EMPTY: Slot =
+    Slot { layer: 0, newest: 0, epoch: UNKNOWN, prefix: Vec::new(), is_whole: false, entered: Vec::new() };
 
 thread_local! {
     static REMEMBERED: RefCell<Slots> = const { RefCell::new([EMPTY; SLOTS]) };
 }
 
-/// Notes that the thread has entered or left a span.
-#[inline]
-pub(crate) fn moved(layer: u64) {
-    with_slot(layer, |slot| {
-        if slot.layer == layer {
-            slot.layer = 0;
+impl Slot {
+    /// Gives the slot to the layer, if it isn't its own.
+    fn take(&mut self, mark: &LayerMark) {
+        let layer = mark.id();
+        if self.layer != layer {
+            // Numbers only grow: a layer that is newer than all before has never been told of a span in this thread.
+            self.is_whole = mark.has_seen_all() && layer > self.newest;
+            (self.layer, self.newest, self.epoch) = (layer, self.newest.max(layer), UNKNOWN);
+            self.entered.clear();
         }
-    });
+    }
+
+    fn remember(&mut self, epoch: u64, prefix: &[u8]) {
+        self.epoch = epoch;
+        self.prefix.clear();
+        self.prefix.extend_from_slice(prefix);
+    }
+
+    /// The spans that the thread is in are not known any more.
+    fn lose_count(&mut self) {
+        self.is_whole = false;
+        self.entered.clear();
+    }
+}
+
+/// Notes that the thread has entered a span. Returns whether that is the one that the thread is in now, as far as is known.
+#[inline]
+pub(crate) fn entered(mark: &LayerMark, span: &Id) -> bool {
+    let note = |slot: &mut Slot| {
+        slot.take(mark);
+        slot.epoch = UNKNOWN;
+        if slot.entered.len() == DEEPEST {
+            slot.lose_count();
+        }
+        let is_new = slot.is_whole && !slot.entered.contains(&span.into_u64());
+        if slot.is_whole {
+            slot.entered.push(span.into_u64());
+        }
+        is_new
+    };
+    with_slot(mark.id(), note).unwrap_or(false)
+}
+
+/// Notes that the thread has left a span.
+#[inline]
+pub(crate) fn left(layer: u64, span: &Id) {
+    let note = |slot: &mut Slot| {
+        if slot.layer != layer {
+            return;
+        }
+        slot.epoch = UNKNOWN;
+        match slot.entered.iter().rposition(|entered| *entered == span.into_u64()) {
+            Some(at) => drop(slot.entered.remove(at)),
+            None => slot.lose_count(),
+        }
+    };
+    with_slot(layer, note);
 }
 
 /// Appends the prefix of the task that the thread is in (nothing outside any task), if it is known. Returns whether it is.
@@ -65,11 +138,19 @@ pub(crate) fn recall(layer: u64, out: &mut Buf) -> bool {
 /// Remembers the prefix for this stay, found when the epoch was `epoch`; empty outside any task.
 ///
 /// The task has begun: who recalls the prefix need not begin it.
-pub(crate) fn remember(layer: u64, epoch: u64, prefix: &[u8]) {
+pub(crate) fn remember(mark: &LayerMark, epoch: u64, prefix: &[u8]) {
+    with_slot(mark.id(), |slot| {
+        slot.take(mark);
+        slot.remember(epoch, prefix);
+    });
+}
+
+/// Remembers the prefix of the task whose span was just [`entered`], and is the one that the thread is in now; as [`remember`] does.
+pub(crate) fn remember_entered(layer: u64, span: &Id, epoch: u64, prefix: &[u8]) {
     with_slot(layer, |slot| {
-        (slot.layer, slot.epoch) = (layer, epoch);
-        slot.prefix.clear();
-        slot.prefix.extend_from_slice(prefix);
+        if slot.layer == layer && slot.entered.last() == Some(&span.into_u64()) {
+            slot.remember(epoch, prefix);
+        }
     });
 }
 

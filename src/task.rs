@@ -19,7 +19,7 @@ mod state;
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use tracing::{Dispatch, Metadata, dispatcher, span::Id};
@@ -38,18 +38,33 @@ use crate::{
 
 /// The mark of one layer, shared by everything that it made. Gone when the layer is, for example reloaded away.
 #[derive(Debug)]
-pub(crate) struct LayerMark(u64);
+pub(crate) struct LayerMark {
+    number: u64,
+    /// Whether the layer was there before any span of its subscriber.
+    has_seen_all: AtomicBool,
+}
 
 impl LayerMark {
     /// Returns a mark that no other layer of this process has or had.
     pub(crate) fn new() -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Arc::new(LayerMark(NEXT.fetch_add(1, Ordering::Relaxed))) // to be unique is all that is asked of it
+        let number = NEXT.fetch_add(1, Ordering::Relaxed); // to be unique, and to grow, is all that is asked of it
+        Arc::new(LayerMark { number, has_seen_all: AtomicBool::new(false) })
     }
 
-    /// Returns the number of the layer.
+    /// Returns the number of the layer: larger than those of all before.
     pub(crate) fn id(&self) -> u64 {
-        self.0
+        self.number
+    }
+
+    /// Notes that the layer is there before any span.
+    pub(crate) fn sees_all(&self) {
+        self.has_seen_all.store(true, Ordering::Relaxed); // before the subscriber is anybody's
+    }
+
+    /// Returns whether the layer was there before any span.
+    pub(crate) fn has_seen_all(&self) -> bool {
+        self.has_seen_all.load(Ordering::Relaxed)
     }
 }
 
@@ -59,11 +74,19 @@ pub(crate) struct TaskExtension(pub(crate) Arc<Task>);
 
 /// Returns the task of a span that declares `task.id`.
 pub(crate) fn task_of<'r, R: LookupSpan<'r>>(span: &SpanRef<'r, R>) -> Option<Arc<Task>> {
+    with_task_of(span, Arc::clone)
+}
+
+/// Does `f` with the task of a span that declares `task.id`. It must not call anything of the user's: a lock is held.
+pub(crate) fn with_task_of<'r, R: LookupSpan<'r>, T>(
+    span: &SpanRef<'r, R>,
+    f: impl FnOnce(&Arc<Task>) -> T,
+) -> Option<T> {
     if !declares_task(span.metadata()) {
         return None;
     }
     let extensions = span.extensions();
-    extensions.get::<TaskExtension>().map(|extension| Arc::clone(&extension.0))
+    extensions.get::<TaskExtension>().map(|extension| f(&extension.0))
 }
 
 /// Returns the innermost task that a span is in, itself included.
@@ -124,6 +147,14 @@ impl Task {
             entry.catch_up();
         }
         entry
+    }
+
+    /// Does `f` with a layer's prefix of this task, if that is fixed and the task has begun for this layer. Returns whether
+    /// it has. `f` must not call anything of the user's: a lock is held.
+    pub(crate) fn has_begun(&self, mark: &Arc<LayerMark>, f: impl FnOnce(&[u8])) -> bool {
+        let entries = lock(&self.entries);
+        let begun = entries.iter().find(|entry| entry.is_of(mark)).and_then(|entry| entry.begun_prefix());
+        begun.map(f).is_some()
     }
 
     /// Does `f` for every layer's entry.

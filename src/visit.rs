@@ -134,6 +134,7 @@ pub(crate) struct EventText<'a> {
 
 impl<'a> EventText<'a> {
     /// Appends the text that `record` visits to `out`, behind what is there from `start` on.
+    #[inline]
     pub(crate) fn push(out: &'a mut Buf, start: usize, record: impl FnOnce(&mut dyn Visit)) {
         let whole = out.len();
         let mut text = EventText { out, start, whole };

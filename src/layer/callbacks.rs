@@ -18,7 +18,7 @@ use crate::{
     current,
     line::{NO_TASK, push_prefix},
     sink::buffer,
-    task::{Task, TaskExtension, task_of},
+    task::{Task, TaskExtension, epoch, task_of, with_task_of},
     visit::{Reserved, SpanFields, declares_task, is_err_shaped},
 };
 
@@ -28,6 +28,10 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
     T: FormatTime + Send + Sync + 'static,
 {
+    fn on_layer(&mut self, _: &mut S) {
+        self.mark.sees_all();
+    }
+
     fn on_new_span(&self, attrs: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         if !declares_task(attrs.metadata()) {
             return;
@@ -96,17 +100,26 @@ where
         if thread::panicking() {
             unwinding::entered(self.mark.id(), id);
         }
-        current::moved(self.mark.id());
-        if let Some(task) = ctx.span(id).as_ref().and_then(task_of) {
-            task.identity().set_entered();
-            if task.identity().is_task() {
-                self.entry(&task).begin();
+        let (is_in, epoch) = (current::entered(&self.mark, id), epoch());
+        let Some(span) = ctx.span(id) else { return };
+        let remember = |prefix: &[u8]| {
+            if is_in {
+                current::remember_entered(self.mark.id(), id, epoch, prefix);
             }
+        };
+        let still_to_begin = with_task_of(&span, |task| {
+            task.identity().set_entered();
+            let is_done = !task.identity().is_task() || task.has_begun(&self.mark, remember);
+            (!is_done).then(|| Arc::clone(task))
+        });
+        if let Some(task) = still_to_begin.flatten() {
+            self.entry(&task).begin();
+            task.has_begun(&self.mark, remember);
         }
     }
 
     fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
-        current::moved(self.mark.id());
+        current::left(self.mark.id(), id);
         let panicking = thread::panicking();
         if !unwinding::exited(self.mark.id(), id) && panicking {
             // A panic that began inside the span leaves it: only exits of the task's own span count.

@@ -55,7 +55,7 @@ where
             prefix.push(entry.prefix());
         }
         if is_contextual {
-            current::remember(self.mark.id(), epoch, prefix.bytes());
+            current::remember(&self.mark, epoch, prefix.bytes());
         }
         (draft, entry.filter(|_| needs_entry))
     }

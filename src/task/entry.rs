@@ -89,6 +89,11 @@ impl Entry {
         })
     }
 
+    /// Returns the prefix, if id and name are fixed and the task has begun.
+    pub(super) fn begun_prefix(&self) -> Option<&[u8]> {
+        self.prefix.get().map(Vec::as_slice).filter(|_| self.life.gate.is_open())
+    }
+
     /// Begins the task before its first line: RUNNING, then the retry it was made with.
     ///
     /// Returns when RUNNING is written, by whichever thread; the thread that is writing it returns at once.

@@ -114,7 +114,9 @@ impl Identity {
 
     /// Notes that the span was entered.
     pub(crate) fn set_entered(&self) {
-        self.entered.store(true, Ordering::SeqCst); // see `is_task`
+        if !self.was_entered() {
+            self.entered.store(true, Ordering::SeqCst); // see `is_task`
+        }
     }
 
     /// Returns whether the span was ever entered.
