@@ -30,6 +30,7 @@ const CASES: &[Case] = &[
         log: in_a_task,
     },
     Case { name: "entered", pipeline: null, log: each_in_a_stay },
+    Case { name: "child", pipeline: null, log: each_in_a_stay_in_a_child },
     Case { name: "untagged", pipeline: null, log: outside_any_task },
     Case { name: "below", pipeline: null, log: below_the_level },
     #[cfg(feature = "queue")]
@@ -103,6 +104,13 @@ fn in_a_task(events: u64) {
 fn each_in_a_stay(events: u64) {
     let span = task();
     (0..events).for_each(|_| span.in_scope(event));
+}
+
+/// The same with a span inside the task's, as by a future within a future.
+fn each_in_a_stay_in_a_child(events: u64) {
+    let span = task();
+    let child = span.in_scope(|| tracing::info_span!("step"));
+    (0..events).for_each(|_| span.in_scope(|| child.in_scope(event)));
 }
 
 fn outside_any_task(events: u64) {

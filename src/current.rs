@@ -10,8 +10,9 @@
 //! - Another layer takes the slot, or replaces this one: it has another number.
 //!
 //! Whoever enters the span of a task is in that task, unless the thread was in that span already: then the registry goes on
-//! in the span that was entered last, and so do we. So each slot has the ids of the spans that the thread is in. A layer that came
-//! later than the spans, by a reload, doesn't know them all, and asks the registry.
+//! in the span that was entered last, and so do we. So each slot has the ids of the spans that the thread is in. And whoever enters
+//! a child, which is no task, of the span that the thread is in stays in its task. A layer that came later than the spans, by a
+//! reload, doesn't know them all, and asks the registry.
 //!
 //! One thing is not noticed: another layer that logs in its own `on_enter` or `on_exit` does so before this one is
 //! told, and the line has the tag of the place that is being left.
@@ -75,10 +76,22 @@ impl Slot {
         }
     }
 
+    /// Returns whether this span of this layer was entered last.
+    fn is_last(&self, layer: u64, span: &Id) -> bool {
+        self.layer == layer && self.entered.last() == Some(&span.into_u64())
+    }
+
     fn remember(&mut self, epoch: u64, prefix: &[u8]) {
         self.epoch = epoch;
         self.prefix.clear();
         self.prefix.extend_from_slice(prefix);
+    }
+
+    /// Notes which span the thread is in, 0 for none, as the registry says.
+    fn check(&mut self, span: u64) {
+        if self.is_whole && place(&self.entered).is_some_and(|place| place != span) {
+            self.lose_count(); // the layer wasn't told of all: it was taken away for a while
+        }
     }
 
     /// The spans that the thread is in are not known any more.
@@ -88,26 +101,38 @@ impl Slot {
     }
 }
 
-/// Notes that the thread has entered a span. Returns whether that is the one that the thread is in now, as far as is known.
-#[inline]
-pub(crate) fn entered(mark: &LayerMark, span: &Id) -> bool {
+/// What is known of a thread that has entered a span.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Arrival {
+    /// The epoch in which it was entered.
+    pub(crate) epoch: u64,
+    /// Whether the thread is in this span now.
+    pub(crate) is_in: bool,
+    /// Whether the prefix of the place before was known.
+    pub(crate) is_known: bool,
+}
+
+/// Notes that the thread has entered a span. Returns what is known.
+pub(crate) fn entered(mark: &LayerMark, span: &Id) -> Arrival {
+    let epoch = epoch();
     let note = |slot: &mut Slot| {
         slot.take(mark);
+        let is_known = slot.epoch == epoch;
         slot.epoch = UNKNOWN;
         if slot.entered.len() == DEEPEST {
             slot.lose_count();
         }
-        let is_new = slot.is_whole && !slot.entered.contains(&span.into_u64());
-        if slot.is_whole {
-            slot.entered.push(span.into_u64());
+        if !slot.is_whole {
+            return Arrival::default();
         }
-        is_new
+        let is_in = !slot.entered.contains(&span.into_u64());
+        slot.entered.push(span.into_u64());
+        Arrival { epoch, is_in, is_known }
     };
-    with_slot(mark.id(), note).unwrap_or(false)
+    with_slot(mark.id(), note).unwrap_or_default()
 }
 
 /// Notes that the thread has left a span.
-#[inline]
 pub(crate) fn left(layer: u64, span: &Id) {
     let note = |slot: &mut Slot| {
         if slot.layer != layer {
@@ -135,12 +160,13 @@ pub(crate) fn recall(layer: u64, out: &mut Buf) -> bool {
     with_slot(layer, known).unwrap_or(false)
 }
 
-/// Remembers the prefix for this stay, found when the epoch was `epoch`; empty outside any task.
+/// Remembers the prefix for this stay in a span, 0 for none, found when the epoch was `epoch`; empty outside any task.
 ///
 /// The task has begun: who recalls the prefix need not begin it.
-pub(crate) fn remember(mark: &LayerMark, epoch: u64, prefix: &[u8]) {
+pub(crate) fn remember(mark: &LayerMark, span: u64, epoch: u64, prefix: &[u8]) {
     with_slot(mark.id(), |slot| {
         slot.take(mark);
+        slot.check(span);
         slot.remember(epoch, prefix);
     });
 }
@@ -148,15 +174,34 @@ pub(crate) fn remember(mark: &LayerMark, epoch: u64, prefix: &[u8]) {
 /// Remembers the prefix of the task whose span was just [`entered`], and is the one that the thread is in now; as [`remember`] does.
 pub(crate) fn remember_entered(layer: u64, span: &Id, epoch: u64, prefix: &[u8]) {
     with_slot(layer, |slot| {
-        if slot.layer == layer && slot.entered.last() == Some(&span.into_u64()) {
+        if slot.is_last(layer, span) {
             slot.remember(epoch, prefix);
         }
     });
 }
 
+/// Goes on with what was known of the place before, in which a span was just [`entered`] that is no task: if it is a child of the
+/// span that the thread was in, or of none.
+pub(crate) fn stay(layer: u64, span: &Id, parent: u64, epoch: u64) {
+    with_slot(layer, |slot| {
+        if slot.is_last(layer, span) && place(&slot.entered[..slot.entered.len() - 1]) == Some(parent) {
+            slot.epoch = epoch;
+        }
+    });
+}
+
+/// Returns which span a thread is in that has entered these, 0 for none, unless that takes more thought: one that it was in
+/// already is not it.
+fn place(entered: &[u64]) -> Option<u64> {
+    match entered.split_last() {
+        None => Some(0),
+        Some((last, before)) => (!before.contains(last)).then_some(*last),
+    }
+}
+
 /// Does `f` with the slot that the layer has, or may take. While the thread ends there is none, and none for a signal handler
 /// that interrupts this.
-#[inline]
+#[inline(always)]
 fn with_slot<R>(layer: u64, f: impl FnOnce(&mut Slot) -> R) -> Option<R> {
     let look = |slots: &RefCell<Slots>| {
         let mut slots = slots.try_borrow_mut().ok()?;

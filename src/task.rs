@@ -74,17 +74,15 @@ pub(crate) struct TaskExtension(pub(crate) Arc<Task>);
 
 /// Returns the task of a span that declares `task.id`.
 pub(crate) fn task_of<'r, R: LookupSpan<'r>>(span: &SpanRef<'r, R>) -> Option<Arc<Task>> {
-    with_task_of(span, Arc::clone)
+    if declares_task(span.metadata()) { with_task_of(span, Arc::clone) } else { None }
 }
 
-/// Does `f` with the task of a span that declares `task.id`. It must not call anything of the user's: a lock is held.
+/// Does `f` with the task of a span that, as is known already, declares `task.id`. It must not call anything of the user's: a
+/// lock is held.
 pub(crate) fn with_task_of<'r, R: LookupSpan<'r>, T>(
     span: &SpanRef<'r, R>,
     f: impl FnOnce(&Arc<Task>) -> T,
 ) -> Option<T> {
-    if !declares_task(span.metadata()) {
-        return None;
-    }
     let extensions = span.extensions();
     extensions.get::<TaskExtension>().map(|extension| f(&extension.0))
 }

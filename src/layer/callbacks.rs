@@ -18,7 +18,7 @@ use crate::{
     current,
     line::{NO_TASK, push_prefix},
     sink::buffer,
-    task::{Task, TaskExtension, epoch, task_of, with_task_of},
+    task::{Task, TaskExtension, task_of, with_task_of},
     visit::{Reserved, SpanFields, declares_task, is_err_shaped},
 };
 
@@ -100,11 +100,18 @@ where
         if thread::panicking() {
             unwinding::entered(self.mark.id(), id);
         }
-        let (is_in, epoch) = (current::entered(&self.mark, id), epoch());
+        let (layer, arrival) = (self.mark.id(), current::entered(&self.mark, id));
         let Some(span) = ctx.span(id) else { return };
+        if !declares_task(span.metadata()) {
+            if arrival.is_in && arrival.is_known {
+                let parent = span.parent().map_or(0, |parent| parent.id().into_u64());
+                current::stay(layer, id, parent, arrival.epoch);
+            }
+            return;
+        }
         let remember = |prefix: &[u8]| {
-            if is_in {
-                current::remember_entered(self.mark.id(), id, epoch, prefix);
+            if arrival.is_in {
+                current::remember_entered(layer, id, arrival.epoch, prefix);
             }
         };
         let still_to_begin = with_task_of(&span, |task| {

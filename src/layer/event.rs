@@ -48,24 +48,20 @@ where
             return (draft, None);
         }
         let epoch = epoch();
-        let entry = self.innermost(event, ctx);
+        let (span, task) = match ctx.event_span(event) {
+            Some(span) => (span.id().into_u64(), innermost_task(&span)),
+            None => (0, None),
+        };
+        let entry = task.map(|task| self.entry(&task));
         let prefix = draft.prefix();
         if let Some(entry) = &entry {
             entry.begin();
             prefix.push(entry.prefix());
         }
         if is_contextual {
-            current::remember(&self.mark, epoch, prefix.bytes());
+            current::remember(&self.mark, span, epoch, prefix.bytes());
         }
         (draft, entry.filter(|_| needs_entry))
-    }
-
-    /// Returns this layer's entry of the innermost task that the event is in, as far as its filter shows it spans.
-    fn innermost<S>(&self, event: &Event<'_>, ctx: &Context<'_, S>) -> Option<Arc<Entry>>
-    where
-        S: Subscriber + for<'s> LookupSpan<'s>,
-    {
-        Some(self.entry(&*innermost_task(&ctx.event_span(event)?)?))
     }
 
     /// Notes the failure that `#[instrument(err)]` on the task's own span tells: an event on that very span, from the
