@@ -14,8 +14,9 @@
 //! a child, which is no task, of the span that the thread is in stays in its task. A layer that came later than the spans, by a
 //! reload, doesn't know them all, and asks the registry.
 //!
-//! One thing is not noticed: another layer that logs in its own `on_enter` or `on_exit` does so before this one is
-//! told, and the line has the tag of the place that is being left.
+//! Two things are not noticed. Another layer that logs in its own `on_enter` or `on_exit` does so before this one is
+//! told, and the line has the tag of the place that is being left. And a layer that a reload takes away, and puts back, isn't told
+//! what the thread did meanwhile: until the thread moves again, its lines may have the tag of the place before.
 
 use std::{
     cell::RefCell,
@@ -211,4 +212,99 @@ fn with_slot<R>(layer: u64, f: impl FnOnce(&mut Slot) -> R) -> Option<R> {
         Some(result)
     };
     REMEMBERED.try_with(look).ok()?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// A layer that was there before any span, in a thread that has seen no other.
+    fn mark() -> Arc<LayerMark> {
+        let mark = LayerMark::new();
+        mark.sees_all();
+        mark
+    }
+
+    fn enter(mark: &LayerMark, span: u64) -> Arrival {
+        entered(mark, &Id::from_u64(span))
+    }
+
+    fn leave(mark: &LayerMark, span: u64) {
+        left(mark.id(), &Id::from_u64(span));
+    }
+
+    /// What is known of the place.
+    fn known(mark: &LayerMark) -> Option<String> {
+        let mut out = Buf::new();
+        recall(mark.id(), &mut out).then(|| String::from_utf8(out.bytes().to_vec()).expect("UTF-8"))
+    }
+
+    fn remember_a(mark: &LayerMark, span: u64) {
+        remember_entered(mark.id(), &Id::from_u64(span), epoch(), b"a");
+    }
+
+    #[test]
+    fn a_prefix_is_remembered_for_the_span_that_was_entered_last_and_for_no_other() {
+        let mark = mark();
+        assert!(enter(&mark, 1).is_in);
+        remember_a(&mark, 2);
+        assert_eq!(known(&mark), None);
+        remember_a(&mark, 1);
+        assert_eq!(known(&mark).as_deref(), Some("a"));
+        assert!(enter(&mark, 2).is_known);
+        assert_eq!(known(&mark), None);
+        leave(&mark, 2);
+        assert_eq!(known(&mark), None);
+    }
+
+    #[test]
+    fn who_enters_a_child_stays_and_who_enters_another_span_does_not() {
+        for (parent, expected) in [(1, Some("a")), (0, None), (3, None)] {
+            let mark = mark();
+            enter(&mark, 1);
+            remember_a(&mark, 1);
+            let arrival = enter(&mark, 2);
+            assert!(arrival.is_in && arrival.is_known);
+            stay(mark.id(), &Id::from_u64(2), parent, arrival.epoch);
+            assert_eq!(known(&mark).as_deref(), expected, "a child of {parent}");
+        }
+    }
+
+    #[test]
+    fn who_enters_a_span_again_is_where_it_was_and_who_leaves_it_then_too() {
+        let mark = mark();
+        assert!(enter(&mark, 1).is_in && enter(&mark, 2).is_in);
+        assert!(!enter(&mark, 1).is_in);
+        assert_eq!(place(&[1, 2, 1]), None);
+        leave(&mark, 1);
+        assert!(!enter(&mark, 1).is_in, "it is left once, and was entered twice");
+    }
+
+    #[test]
+    fn a_layer_that_does_not_know_all_spans_says_nothing() {
+        let unseen = mark();
+        leave(&unseen, 9);
+        assert!(enter(&unseen, 1).is_in, "nobody has asked for this layer before");
+        leave(&unseen, 9);
+        assert!(!enter(&unseen, 2).is_in, "it was left, and never entered");
+
+        let away = mark();
+        enter(&away, 1);
+        remember(&away, 1, epoch(), b"a");
+        assert!(enter(&away, 2).is_in);
+        remember(&away, 1, epoch(), b"a");
+        assert!(!enter(&away, 3).is_in, "the registry says that it is in another one");
+
+        let late = LayerMark::new();
+        assert!(!enter(&late, 1).is_in, "it came by a reload");
+    }
+
+    #[test]
+    fn too_many_spans_are_not_counted() {
+        let mark = mark();
+        assert!((1..=DEEPEST as u64).all(|span| enter(&mark, span).is_in));
+        assert!(!enter(&mark, DEEPEST as u64 + 1).is_in);
+    }
 }

@@ -219,6 +219,8 @@ pub(crate) enum Trouble {
     Status,
     /// The exit hook could not be had.
     ExitHook,
+    /// Lines were lost in all.
+    Total,
 }
 
 /// How often one kind of trouble is told at most; [`Trouble::Status`] is told once.
@@ -227,7 +229,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// Tells stderr about trouble, one line for each kind every 10 s.
 pub(crate) fn report(trouble: Trouble, what: fmt::Arguments<'_>) {
     /// For each kind when it was told last: milliseconds of the process's own time, plus 1; 0 for never.
-    static TOLD: [AtomicU64; 11] = [const { AtomicU64::new(0) }; 11];
+    static TOLD: [AtomicU64; 12] = [const { AtomicU64::new(0) }; 12];
     let told = &TOLD[trouble as usize];
     let now = clock::uptime_millis() + 1;
     let last = told.load(Ordering::Relaxed);

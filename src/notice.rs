@@ -5,6 +5,7 @@ use std::{
     error::Error as _,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::Arc,
 };
 
@@ -35,15 +36,30 @@ impl Notice {
 
     /// Tells about an error. A hook that panics, or that makes trouble itself, is told about on stderr.
     pub(crate) fn tell(&self, trouble: Trouble, error: &Error) {
+        self.tell_with(trouble, error, 0);
+    }
+
+    /// Tells about an error, and stderr, which nobody asks for stats, how many lines are lost so far.
+    pub(crate) fn tell_with(&self, trouble: Trouble, error: &Error, lost: u64) {
         let Some(hook) = self.hook.as_ref().filter(|_| !IN_HOOK.get()) else {
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-            return report(trouble, format_args!("{error}{cause}"));
+            let lost = if lost > 0 { format!("; lines lost so far: {lost}") } else { String::new() };
+            return report(trouble, format_args!("{error}{cause}{lost}"));
         };
         IN_HOOK.set(true);
         let result = catch_unwind(AssertUnwindSafe(|| hook(error)));
         IN_HOOK.set(false);
         if result.is_err() {
             report(Trouble::Panic, format_args!("the error hook panicked, it was called with: {error}"));
+        }
+    }
+}
+
+impl Notice {
+    /// Tells stderr at the end how many lines were lost, if nobody has asked to be told of each loss.
+    pub(crate) fn tell_total(&self, path: &Path, lost: u64) {
+        if lost > 0 && self.hook.is_none() {
+            report(Trouble::Total, format_args!("lines lost in all: {lost}, which {path:?} could not take"));
         }
     }
 }

@@ -231,3 +231,12 @@ fn a_directory_that_can_not_be_is_an_error_that_names_it_and_sets_nothing() {
     let error = refused(&dir.path("file"));
     assert!(error.contains(&format!("{:?}", dir.path("file"))), "{error}");
 }
+
+#[test]
+fn a_placeholder_in_the_directory_of_a_queue_is_refused() {
+    let dir = Dir::new();
+    let spec = format!("queue:{}/q-{{pid}}", dir.root().display());
+    let error = TaskWriter::open(&spec).expect_err("all processes share one directory").to_string();
+    assert!(error.starts_with(&format!("{spec:?} has a brace in its directory: ")), "{error}");
+    assert!(dir.names().is_empty(), "nothing is made");
+}

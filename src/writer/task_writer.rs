@@ -82,8 +82,8 @@ impl TaskWriter {
     /// | `queued+instance:…`, `queued+watched:…`, `queued+stdout` | the same behind a `SharedQueue` with every option at its default (feature `queue`): a thread of its own writes. It ends with the last clone, or with the guard of [`try_init`](crate::try_init); lines that are logged later are written directly. What the process leaves in it is written when it exits |
     ///
     /// What looks like a kind of writer, two ASCII letters or more, `+` among them, before the first colon, is
-    /// taken for one. Put `instance:` before a path that looks so; `C:\logs\tasks.log` doesn't. The directory of a queue is
-    /// taken as it is: it has no placeholders, because all processes of the queue name the same.
+    /// taken for one. Put `instance:` before a path that looks so; `C:\logs\tasks.log` doesn't. The directory of a queue has no
+    /// placeholders, because all processes of the queue name the same; what has a brace is refused.
     ///
     /// On Unix a line goes past the buffer of `io::stdout`: a line that the program has begun to print, and not
     /// ended or flushed yet, follows it. A standard output that was closed before the program began is the null
@@ -96,6 +96,7 @@ impl TaskWriter {
     ///   `queue+stdout`, which nobody means as the name of a file, is refused too, and so is a bare path behind `queued+`.
     /// - It asks for `queued+queue:`. What waits in the first queue dies with its process: that would take away what the second
     ///   one is for.
+    /// - The directory of a queue has a brace, as a placeholder has.
     /// - The file can't be opened: see [`InstanceFile`](super::InstanceFileBuilder::build) and `WatchedFile`.
     /// - The thread of the queue can't be started; the directory of the queue can't be used: see `SharedQueueBuilder::connect`.
     ///
@@ -134,6 +135,10 @@ impl TaskWriter {
             (Some("queue"), _) => {
                 Err(Error::invalid(format!("{spec:?} asks for \"queue\", which needs {NEEDED}")))
             }
+            #[cfg(all(feature = "multiprocess", unix))]
+            (Some("queue"), directory) if directory.contains(['{', '}']) => Err(Error::invalid(format!(
+                "{spec:?} has a brace in its directory: all processes of a queue share one, so there are no placeholders"
+            ))),
             #[cfg(all(feature = "multiprocess", unix))]
             (Some("queue"), directory) => super::SharedQueue::connect(directory).map(TaskWriter::from),
             (Some(kind), _) => Err(unknown(spec, kind)),

@@ -136,7 +136,7 @@ fn a_directory_that_others_may_write_to_is_refused_and_left_as_it_is() {
         let path = dir.path("q");
         fs::create_dir(&path).expect("the folder is the test's own");
         set_mode(&path, bad);
-        assert_refused(&path, "set its mode to 700");
+        assert_refused(&path, "give the queue a directory of its own with mode 700");
         assert!(refusal(&path).to_string().contains(&format!("{bad:o}")), "it says which mode it has");
         assert_eq!(mode(&path), bad);
         assert_eq!(fs::read_dir(&path).expect("it is there").count(), 0);

@@ -46,7 +46,13 @@ fn under_a_file_size_limit_it_rotates_below_it_and_counts_what_is_too_large() {
     let child = Child::of_test_after("limits::child_writes_under_a_file_size_limit", "ulimit -f 64");
     let output = child.env("LOG", dir.path("tasks.log")).spawn().wait().assert_success();
     assert!(output.stdout.contains("done\n"));
-    assert_eq!(output.stderr.matches("could not write a line to").count(), 1, "{}", output.stderr);
+    let told: Vec<_> = output.stderr.lines().filter(|line| line.starts_with("tracing-tasklog: ")).collect();
+    assert_eq!(told.len(), 2, "{}", output.stderr);
+    assert!(
+        told[0].contains("could not write a line to") && told[0].ends_with("; lines lost so far: 1"),
+        "{told:?}"
+    );
+    assert!(told[1].starts_with("tracing-tasklog: lines lost in all: 3, "), "{told:?}");
     let family = LogFamily::of(dir.path("tasks.log"));
     let expect = Expect::new().worker(0, LINES + 6).bare_lines().announced_losses();
     let verdict = family.verify(&expect).assert_clean();

@@ -33,13 +33,15 @@ fn finish_at_exit() {
 }
 
 impl Shared {
-    /// Writes what the log is still to say: perhaps no line comes after this.
+    /// Writes what the log is still to say, and tells stderr what was lost in all: perhaps no line comes after this.
     pub(super) fn finish(&self) {
         if self.is_forked() {
             return;
         }
-        if let Some(mut state) = self.turns.try_lock(Some(PATIENCE)) {
-            state.write_announcements();
-        }
+        let Some(mut state) = self.turns.try_lock(Some(PATIENCE)) else { return };
+        state.write_announcements();
+        let lost = state.tail.stats.dropped_lines;
+        drop(state);
+        self.notice.tell_total(&self.path, lost);
     }
 }

@@ -172,12 +172,15 @@ impl Shared {
         Ok(())
     }
 
-    /// Tells about troubles, without a lock.
-    pub(super) fn tell(&self, troubles: Troubles) {
-        if troubles.iter().any(|(trouble, _)| *trouble == Trouble::Write) {
-            ending::see_to_exit();
+    /// Tells about troubles, and how many lines are lost so far, without a lock.
+    pub(super) fn tell(&self, troubles: Troubles, lost: u64) {
+        for (trouble, error) in &troubles {
+            let is_loss = *trouble == Trouble::Write;
+            if is_loss {
+                ending::see_to_exit();
+            }
+            self.notice.tell_with(*trouble, error, if is_loss { lost } else { 0 });
         }
-        troubles.iter().for_each(|(trouble, error)| self.notice.tell(*trouble, error));
     }
 }
 
@@ -261,14 +264,15 @@ impl TakeLines for Shared {
         let mut state = match self.turns.lock_for(lines::count(lines), was_cut, None) {
             Ok(state) => state,
             Err(busy) => {
-                return self.tell(vec![(Trouble::Write, Error::io("write a line to", &self.path, busy))]);
+                return self.tell(vec![(Trouble::Write, Error::io("write a line to", &self.path, busy))], 0);
             }
         };
         let mut troubles = Troubles::new();
         self.rotate_if_due(&mut state, &mut troubles);
         self.write_lines(&mut state, lines, &mut troubles);
+        let lost = state.tail.stats.dropped_lines;
         drop(state);
-        self.tell(troubles);
+        self.tell(troubles, lost);
     }
 }
 

@@ -263,7 +263,8 @@ impl Connected {
             self.look_after_ring();
             let (directory, lines) = (self.directory.path(), self.drops().total());
             let why = format!(
-                "so far: the ring of this process in {directory:?} is full, its collector takes too little, or there is none"
+                "the ring of this process in {directory:?} is full, and these are all losses so far: start a collector, or \
+                 look at the sink of the one that runs"
             );
             self.options.notice.tell(Trouble::Dropped, &Error::dropped(lines, why));
         }

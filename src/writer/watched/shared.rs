@@ -118,6 +118,7 @@ impl Shared {
         }
         let mut aftermath = Aftermath::default();
         let next = self.look(&mut state, &mut aftermath);
+        aftermath.lost = state.tail.stats.dropped_lines;
         drop(state);
         self.settle(aftermath);
         next
@@ -134,14 +135,20 @@ impl Shared {
         self.look_for_the_last_time(&mut state, &mut aftermath);
         state.write_announcements();
         state.is_over |= is_over;
+        let lost = state.tail.stats.dropped_lines;
+        aftermath.lost = lost;
         drop(state);
         self.settle(aftermath);
+        self.notice.tell_total(&self.path, lost);
     }
 
     /// Does what must not be done under the lock.
     pub(super) fn settle(&self, aftermath: Aftermath) {
         drop(aftermath.left);
-        aftermath.troubles.iter().for_each(|(trouble, error)| self.notice.tell(*trouble, error));
+        for (trouble, error) in &aftermath.troubles {
+            let lost = if *trouble == Trouble::Write { aftermath.lost } else { 0 };
+            self.notice.tell_with(*trouble, error, lost);
+        }
     }
 
     /// Has a line that could not be written told.
@@ -167,6 +174,7 @@ impl TakeLines for Shared {
                 if let Err(cause) = state.write_lines(lines) {
                     aftermath.troubles.push(self.failed_to_write(cause));
                 }
+                aftermath.lost = state.tail.stats.dropped_lines;
             }
             Err(busy) => aftermath.troubles.push(self.failed_to_write(busy)),
         }

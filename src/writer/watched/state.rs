@@ -38,6 +38,8 @@ pub(super) struct State {
 pub(super) struct Aftermath {
     pub(super) troubles: Vec<(Trouble, Error)>,
     pub(super) left: Vec<Box<dyn AppendFile>>,
+    /// How many lines are lost so far.
+    pub(super) lost: u64,
 }
 
 impl State {
