@@ -91,7 +91,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     compare(&Log::read(&live)?, &said, complaints?)?;
     let (live, reopens, all) = (live.display(), said.reopens, ROTATIONS * WORKERS as u64);
     print(format_args!("\nthe processes followed {reopens} of {all} rotations\n"))?;
-    print(format_args!("\nworth trying:\n  zgrep -h '\\[w1-77\\]' '{live}'*\n  tail -F '{live}'\n"))
+    print(format_args!("\nworth trying:\n  zgrep -h '^\\[w1-77\\] ' '{live}'*\n  tail -F '{live}'\n"))
 }
 
 /// One worker: logs tasks until its standard input ends, then says on standard output what it has logged.

@@ -88,7 +88,7 @@ fn run(root: &Path) -> Result<(), Box<dyn Error>> {
     let live = log.path().display();
     compare(&Log::read(log.path())?, &found, &done, &log.stats())?;
     print(format_args!(
-        "\nworth trying:\n  ls -rv '{live}'* | xargs grep -h '\\[f{tasks}\\]'\n  tail -F '{live}'\n"
+        "\nworth trying:\n  ls -rv '{live}'* | xargs grep -h '^\\[f{tasks}\\] '\n  tail -F '{live}'\n"
     ))
 }
 

@@ -125,7 +125,9 @@ mod workers {
         compare(&log, &workers, &rows)?;
         let (rate, live) = (log.lines as f64 / took.as_secs_f64(), file.path().display());
         print(format_args!("\n{} lines in {:.2} s, {rate:.0} a second\n", log.lines, took.as_secs_f64()))?;
-        print(format_args!("\nworth trying:\n  ls -rv '{live}'* | xargs grep -h '\\[w1-77\\]\\|\\[c1\\]'\n"))
+        print(format_args!(
+            "\nworth trying:\n  ls -rv '{live}'* | xargs grep -h '^\\[w1-77\\] \\|^\\[c1\\] '\n"
+        ))
     }
 
     fn is_ring(entry: &fs::DirEntry) -> bool {

@@ -25,7 +25,7 @@
 //! ```
 //!
 //! A service runs many tasks at once (jobs, requests, imports) in threads and processes, and a person reads their logs
-//! with `tail -F`, `grep '\[abc12345\]'` and a log shipper. Here every line says which task it belongs to, nothing in
+//! with `tail -F`, `grep '^\[abc12345\] '` and a log shipper. Here every line says which task it belongs to, nothing in
 //! the data can forge or tear a line, and a line whose log call has returned is in the file, or, behind a queue, on its way.
 //!
 //! # From the top

@@ -1,7 +1,7 @@
 //! The line: its grammar, written and parsed in this one room.
 //!
 //! One record is one line, and one line is one `write`. A line names the task it belongs to, so that
-//! `grep '\[abc12345\]'` finds everything a task said, and nothing else.
+//! `grep '^\[abc12345\] '` finds everything a task said, and nothing else.
 //!
 //! ```text
 //! [abc12345] [send_email] 2026-01-01T12:00:00 -- RUNNING
