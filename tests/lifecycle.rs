@@ -2,14 +2,22 @@
 
 mod support;
 
-use std::sync::Barrier;
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc, Barrier, Mutex,
+        mpsc::{Receiver, Sender, channel},
+    },
+    time::Duration,
+};
 
 use support::capture::{Capture, bodies_of, here, layer, lines_of, lines_with, plain_lines_of, task, under};
 use support::futures::{finish, pause};
 use support::ignore;
 use tracing::level_filters::LevelFilter;
 use tracing::{Span, debug, dispatcher, error, info, info_span, instrument};
-use tracing_tasklog::{TaskFutureExt, TaskSpanExt};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_tasklog::{TaskFutureExt, TaskLayer, TaskSpanExt};
 
 /// The closing line of task `a` alone; everything else in the log must be a log line or RUNNING.
 fn closing_of(f: impl FnOnce()) -> String {
@@ -295,4 +303,48 @@ fn four_threads_at_once_see_running_first_and_once() {
         let expected = ["-- RUNNING", "x", "x", "x", "x", "-- SUCCESS"].map(|body| format!("[a] [t] {body}"));
         assert_eq!(lines, expected, "round {round}");
     }
+}
+
+/// A writer that has a line written by another thread while it is writing RUNNING, if that doesn't wait.
+#[derive(Clone)]
+struct Hesitating {
+    capture: Capture,
+    begun: Sender<()>,
+    done: Arc<Mutex<Receiver<()>>>,
+}
+
+impl Write for Hesitating {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.ends_with(b"-- RUNNING\n") {
+            self.begun.send(()).expect("it is waited for");
+            // It is not done before this has returned: then there is nothing to wait for but time.
+            let _ = self.done.lock().expect("nobody panics with it").recv_timeout(Duration::from_millis(200));
+        }
+        self.capture.make_writer().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn who_enters_the_span_while_running_is_being_written_waits_for_it() {
+    let ((begun, has_begun), (done, is_done)) = (channel(), channel());
+    let capture = Capture::default();
+    let writer = Hesitating { capture: capture.clone(), begun, done: Arc::new(Mutex::new(is_done)) };
+    under(TaskLayer::new(move || writer.clone()).with_lifecycle(true), || {
+        let (dispatch, span) = (here(), task());
+        std::thread::scope(|scope| {
+            let (dispatch, span) = (&dispatch, &span);
+            let other = move || {
+                has_begun.recv().expect("RUNNING is written");
+                span.in_scope(|| info!("x"));
+                let _ = done.send(()); // nobody waits any more
+            };
+            scope.spawn(move || dispatcher::with_default(dispatch, other));
+            span.in_scope(|| ());
+        });
+    });
+    assert_eq!(capture.lines(), ["[a] [t] -- RUNNING", "[a] [t] x", "[a] [t] -- SUCCESS"]);
 }
