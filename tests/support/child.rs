@@ -47,7 +47,7 @@ const ROLE: &str = "TASKLOG_TEST_ROLE";
 const PRIVATE: [&str; 4] = ["RUST_LOG", "RUST_TEST_THREADS", "TASKLOG_INSTANCE", "TASKLOG_LEVEL"];
 
 /// How long a dead child's output is waited for; a grandchild may hold the pipe open for ever.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Whether this process is the child that was started for the entry point `name`.
 pub fn role(name: &str) -> bool {
