@@ -2,6 +2,8 @@
 
 #![cfg(all(unix, feature = "queue"))]
 
+#[path = "queue_fork/still.rs"]
+mod still;
 mod support;
 
 use std::{
