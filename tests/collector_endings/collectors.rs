@@ -189,7 +189,9 @@ fn a_shutdown_while_the_disk_is_full_reports_exactly_what_is_left_to_the_next() 
         let queue = place.connect();
         write_lines(&queue, 0, LINES);
         let sink = scripted(place.log(), takes(taken, Step::Fail(io::ErrorKind::StorageFull)));
+        let calls = sink.calls();
         let guard = place.collector().on_error(|_| ()).spawn(sink).expect("nobody else collects");
+        wait_until("the disk is full, and full again", LATEST, || calls.writes() > taken + 1);
         let began = Stopwatch::start();
         let report = guard.shutdown(Duration::from_millis(300));
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());

@@ -24,8 +24,9 @@ fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) {
     fs::rename(from, to).expect("it can be renamed");
 }
 
+/// Makes a file as a tool that rotates does; on a machine that stands still just before, a writer may have made it already.
 fn create(path: impl AsRef<Path>) {
-    drop(fs::File::create_new(path).expect("it can be made"));
+    drop(fs::File::options().append(true).create(true).open(path).expect("it can be made"));
 }
 
 /// Has a process's open files listed that are below a folder.
