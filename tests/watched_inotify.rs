@@ -25,7 +25,7 @@ use support::{
 };
 use tracing_tasklog::writer::WatchedFile;
 
-const LATEST: Duration = Duration::from_secs(10);
+const LATEST: Duration = Duration::from_secs(20);
 
 fn log_path() -> PathBuf {
     std::env::var_os("LOG").expect("the parent says where").into()

@@ -81,7 +81,7 @@ impl Spawn {
         self
     }
 
-    /// How long the child may live, counted from its start; 20 s if not said. The functions that wait
+    /// How long the child may live, counted from its start; 40 s if not said. The functions that wait
     /// see to it.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -175,7 +175,7 @@ impl Child {
     /// Any other program. Its stdin is empty and its output captured, whatever the command says.
     pub fn of_command(command: Command) -> Spawn {
         let name = format!("{command:?}");
-        Spawn { name, command, limit: Duration::from_secs(20), of_test: false }
+        Spawn { name, command, limit: Duration::from_secs(40), of_test: false }
     }
 
     /// The process id.
