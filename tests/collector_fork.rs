@@ -11,15 +11,13 @@ mod first_lines;
 mod queue_kit;
 mod support;
 
-use std::{
-    process, thread,
-    time::{Duration, Instant},
-};
+use std::{process, thread, time::Duration};
 
 use collector_kit::{LATEST, Place, connect, queue_path, said, told, write, write_lines};
 use support::{
     child::{Output, hang, role, say},
     fork::{PATIENCE, THREADS, forked, wait_for, while_others_log},
+    stopwatch::Stopwatch,
     verify::Expect,
     wait_until,
 };
@@ -258,7 +256,7 @@ fn child_can_not_have_a_ring() {
     std::fs::rename(&path, &aside).expect("it is the test's own");
     std::fs::write(&path, "no directory").expect("the folder is the test's own");
     wait_for(forked(|| {
-        let began = Instant::now();
+        let began = Stopwatch::start();
         write_lines(&queue, 1, LINES);
         let stats = queue.stats();
         assert_eq!((stats.accepted_lines, stats.dropped_lines, stats.queued_lines), (LINES, LINES, 0));

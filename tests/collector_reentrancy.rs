@@ -38,7 +38,7 @@ use tracing_tasklog::{
 };
 
 /// How long a child may live.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(40);
 
 /// How many lines each of the two producers logs: many times what the ring has room for.
 const LINES: u64 = 3_000;

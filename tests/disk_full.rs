@@ -18,6 +18,7 @@ use std::{
 use support::{
     child::{Child, Output, role, say},
     dir::Dir,
+    stopwatch::Stopwatch,
     verify::{Expect, LogFamily, Verdict, numbered},
     wait_until,
 };
@@ -182,7 +183,7 @@ fn a_full_disk_that_is_freed_tears_nothing_and_the_gap_is_announced_exactly() {
     let started = Instant::now();
     let mut child = run_until_lines_are_lost(&dir, &disk, false);
     disk.free();
-    let freed = Instant::now();
+    let freed = Stopwatch::start();
     dir.write("free", "");
     child.wait_for_stdout_line(|line| line == "recovered");
     assert!(freed.elapsed() < Duration::from_secs(1), "resumed after {:?}", freed.elapsed());

@@ -22,7 +22,7 @@ use std::{
 use support::{
     dir::Dir,
     verify::{Expect, LogFamily, Verdict},
-    wait_until,
+    wait_within,
 };
 use tool::Logrotate;
 use workers::{End, Pack, a_while, backup, create_new, rename_chain};
@@ -142,7 +142,7 @@ fn a_worker_that_rests_over_more_rotations_than_there_are_backups_does_not_write
     let mut removed = Removed::default();
     for _ in 0..5 {
         removed.rotate(&pack, 2);
-        wait_until("the one that takes all requests follows", LATEST, || {
+        wait_within("the one that takes all requests follows", LATEST, || {
             pack.log(0);
             !pack.dir.read("foo.log").is_empty()
         });
@@ -162,7 +162,7 @@ fn a_worker_that_is_stopped_until_its_file_is_deleted_does_not_write_to_nowhere(
     pack.all_log(10);
     let mut removed = Removed::default();
     let last_words = pack.stopped(3, |pack| (0..4).for_each(|_| removed.rotate(pack, 2)));
-    wait_until("it goes on", LATEST, || pack.is_served());
+    wait_within("it goes on", LATEST, || pack.is_served());
     let own = pack.dir.read("foo.log").matches("[worker3] [request] ").count();
     assert_eq!((own, pack.files_written_to()), (1, vec!["foo.log".to_owned(); 4]));
     let (ends, expect, dir) = pack.stop();
@@ -180,7 +180,7 @@ fn no_message_is_lost_while_the_backups_move_on_and_the_last_ones_are_deleted() 
     let pack = Pack::start(BACKUPS);
     let mut removed = Removed::default();
     for _ in 0..12 {
-        wait_until("every worker writes to foo.log", LATEST, || {
+        wait_within("every worker writes to foo.log", LATEST, || {
             pack.keep_busy();
             pack.are_all_in_foo_log()
         });
@@ -246,7 +246,7 @@ fn logrotate_that_creates_the_new_file_loses_no_message() {
     let directives = "weekly\nrotate 52\nmissingok\nnotifempty\ncreate\ncompress\ndelaycompress";
     let logrotate = Logrotate::new(pack.dir.root(), &pack.dir.path("foo.log"), directives);
     for _ in 0..WEEKS {
-        wait_until("every worker writes to foo.log", LATEST, || {
+        wait_within("every worker writes to foo.log", LATEST, || {
             pack.keep_busy();
             pack.are_all_in_foo_log()
         });

@@ -19,7 +19,7 @@ use tracing_tasklog::{
     writer::{Collector, CollectorGuard, InstanceFile, TaskWriter},
 };
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(30);
 
 fn collect(dir: &Dir) -> CollectorGuard {
     let file = must(InstanceFile::builder(dir.path("tasks.log")).build(), "open the log");

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, BufWriter, Write},
     mem, process, thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tracing_tasklog::writer::Collector;
@@ -17,6 +17,7 @@ use crate::{
     support::{
         child::{hang, role, say},
         holds_within,
+        stopwatch::Stopwatch,
         verify::Expect,
         wait_until,
     },
@@ -110,7 +111,7 @@ fn child_hangs_in_its_sink() {
     let guard = builder.spawn(sink).expect("nobody else collects");
     let flushed = guard.flush(Duration::from_millis(100)).expect_err("it hangs");
     assert!(flushed.is_timeout(), "{flushed}");
-    let began = Instant::now();
+    let began = Stopwatch::start();
     match told("END").as_str() {
         "drop" => drop(guard),
         "exit" => {
@@ -130,7 +131,7 @@ fn child_hangs_in_its_sink() {
 
 /// A collector whose sink hangs ends all the same, and the next one writes all that it has left, once.
 fn assert_hung_sink(end: &str, takes: u64) {
-    let (place, began) = (Place::new(), Instant::now());
+    let (place, began) = (Place::new(), Stopwatch::start());
     let child = place.child("collectors::child_hangs_in_its_sink").env("END", end);
     let output = child.env("TAKES", takes.to_string()).spawn().wait().assert_success();
     assert!(began.elapsed() < Duration::from_secs(6), "{end}: {:?}", began.elapsed());
@@ -188,8 +189,10 @@ fn a_shutdown_while_the_disk_is_full_reports_exactly_what_is_left_to_the_next() 
         let queue = place.connect();
         write_lines(&queue, 0, LINES);
         let sink = scripted(place.log(), takes(taken, Step::Fail(io::ErrorKind::StorageFull)));
+        let calls = sink.calls();
         let guard = place.collector().on_error(|_| ()).spawn(sink).expect("nobody else collects");
-        let began = Instant::now();
+        wait_until("the disk is full, and full again", LATEST, || calls.writes() > taken + 1);
+        let began = Stopwatch::start();
         let report = guard.shutdown(Duration::from_millis(300));
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
         assert_eq!((report.written, report.dropped, report.pending), (taken, 0, LINES - taken));

@@ -107,7 +107,7 @@ fn a_full_disk_is_told_of_and_the_log_goes_on_within_a_second_of_the_room() {
     assert!(story.place.text().is_empty());
     is_full.store(false, std::sync::atomic::Ordering::SeqCst);
     let all = || story.place.text().lines().count() as u64 == 2 * LINES;
-    crate::support::wait_until("the log goes on", Duration::from_secs(1), all);
+    crate::support::wait_within("the log goes on", Duration::from_secs(1), all);
     assert!(story.told.all().iter().any(|told| told.contains("space") || told.contains("full")));
     assert_eq!(story.end(), 0);
 }

@@ -208,7 +208,7 @@ fn child_logs_in_its_last_moments() {
         tell.send(()).expect("it is waited for");
     });
     told.recv().expect("it says so");
-    wait_until("the last thread has ended", Duration::from_secs(5), || queue.stats().accepted_lines == 4);
+    wait_until("the last thread has ended", Duration::from_secs(20), || queue.stats().accepted_lines == 4);
     std::mem::forget(queue);
 }
 

@@ -1,10 +1,6 @@
 //! The collector's own process forks: its children log on, and leave the collector alone.
 
-use std::{
-    io::BufWriter,
-    process,
-    time::{Duration, Instant},
-};
+use std::{io::BufWriter, process, time::Duration};
 
 use tracing_tasklog::writer::{Collector, CollectorGuard};
 
@@ -17,6 +13,7 @@ use crate::{
     support::{
         child::{hang, role, say},
         fork::{PATIENCE, THREADS, forked, wait_for, while_others_log},
+        stopwatch::Stopwatch,
         verify::Expect,
         wait_until,
     },
@@ -56,7 +53,7 @@ fn child_forks_beside_its_own_collector() {
 
 /// What a child does with the guard of its parent: it is the parent's, whatever it does.
 fn end_collector_in_child(guard: &CollectorGuard, round: u32) {
-    let began = Instant::now();
+    let began = Stopwatch::start();
     let other =
         Collector::builder(queue_path()).spawn(Vec::new()).map(drop).expect_err("the parent collects");
     assert!(other.is_in_use(), "{other}");
@@ -143,7 +140,7 @@ fn child_forks_while_its_sink_hangs() {
     write(&queue, 0, 1);
     wait_until("it hangs", PATIENCE, || gate.has_visitors());
     for round in 1..=5 {
-        let began = Instant::now();
+        let began = Stopwatch::start();
         let pid = forked(|| {
             write_lines(&queue, round, LINES);
             if round.is_multiple_of(2) {

@@ -9,7 +9,7 @@ use std::{
 use tracing::info;
 
 use super::{LATEST, LIMIT, Loud, Place, Story, collector, log_inner};
-use crate::support::{child::role, holds_within, wait_until};
+use crate::support::{child::role, holds_within, stopwatch::Stopwatch, wait_until};
 
 /// How often the sink was called.
 static CALLS: AtomicU64 = AtomicU64::new(0);
@@ -118,7 +118,7 @@ fn child_sink_ends_its_own_collector() {
 #[test]
 fn a_sink_that_flushes_and_ends_its_own_collector_waits_for_nothing() {
     let place = Place::new();
-    let began = std::time::Instant::now();
+    let began = Stopwatch::start();
     place.child("echoes::child_sink_ends_its_own_collector").limit(LIMIT).spawn().wait().assert_success();
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     place.collect_all(); // what was logged when it had ended

@@ -58,7 +58,7 @@ fn child_shows_a_value_without_a_collector() {
     if !role("values::child_shows_a_value_without_a_collector") {
         return;
     }
-    let queue = SharedQueue::builder().capacity_bytes(TINY).connect(queue_path());
+    let queue = SharedQueue::builder().capacity_bytes(TINY).stall_timeout(3 * LATEST).connect(queue_path());
     let queue = queue.expect("the directory is the test's own");
     set_global(TaskLayer::new(queue.clone()));
     let line = "x".repeat(127) + "\n";

@@ -170,7 +170,7 @@ fn a_new_file_with_the_inode_of_one_that_was_ours_is_somebody_elses() {
     let born = |name: &str| fs::metadata(dir.path(name)).and_then(|meta| meta.created()).ok();
     let ours = born("tasks.log.1");
     // The clock of the file system ticks some hundred times a second.
-    wait_until("a file that is made now is younger", Duration::from_secs(5), || {
+    wait_until("a file that is made now is younger", Duration::from_secs(20), || {
         dir.write("probe", "");
         let young = born("probe");
         fs::remove_file(dir.path("probe")).expect("it is there");

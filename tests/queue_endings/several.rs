@@ -4,7 +4,7 @@ use std::{
     io::{self, Write},
     mem, process,
     sync::atomic::Ordering,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tracing::{Dispatch, dispatcher, info};
@@ -16,6 +16,7 @@ use crate::{
     run_with, sink,
     support::{
         child::{hang, role},
+        stopwatch::Stopwatch,
         verify::{Expect, LogFamily},
         wait_until,
     },
@@ -103,7 +104,7 @@ fn child_has_several_queues() {
 #[test]
 fn several_queues_end_well_together_also_when_one_of_them_hangs() {
     for case in ["return", "forget", "stuck, return", "stuck, forget"] {
-        let began = Instant::now();
+        let began = Stopwatch::start();
         let (dir, output) = run_with("several::child_has_several_queues", "file", case);
         let output = output.assert_success();
         assert!(began.elapsed() < Duration::from_secs(8), "{case}: {:?}", began.elapsed());

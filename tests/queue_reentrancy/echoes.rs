@@ -16,7 +16,7 @@ use crate::{
     queue_kit::{LATEST, Log, Step, alone, write_text},
     support::{
         child::{Child, role},
-        holds_within, wait_until,
+        holds_within, wait_until, wait_within,
     },
 };
 use tracing_tasklog::writer::SharedQueue;
@@ -114,7 +114,7 @@ fn child_sink_logs_into_another_queue() {
         // The queue under the global default has nothing to do, and sleeps.
         holds_within(Duration::from_millis(100), || false);
         crate::queue_kit::write(&other, n, n);
-        wait_until("the other's line", Duration::from_secs(2), || {
+        wait_within("the other's line", Duration::from_secs(2), || {
             story.queue.stats().written_lines > written
         });
     }

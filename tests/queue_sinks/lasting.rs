@@ -14,8 +14,10 @@ use super::Step;
 use crate::{
     queue_kit::{Gate, LATEST, Log, Told, alone, write, write_text},
     support::{
-        child::{Child, Output, role, say},
-        fork, holds_within, wait_until,
+        child::{Child, Output, Spawn, role, say},
+        fork, holds_within,
+        stopwatch::Stopwatch,
+        wait_until,
     },
 };
 use tracing_tasklog::writer::{QueueGuard, SharedQueue};
@@ -25,7 +27,15 @@ const LIMIT: Duration = Duration::from_secs(8);
 const STALL: Duration = Duration::from_millis(300);
 
 fn run(name: &str, end: &str) -> Output {
-    Child::of_test(name).env("END", end).limit(LIMIT).spawn().wait()
+    in_time(Child::of_test(name).env("END", end))
+}
+
+/// How a child ends, which does it within its limit.
+fn in_time(child: Spawn) -> Output {
+    let watch = Stopwatch::start();
+    let output = child.spawn().wait();
+    assert!(watch.elapsed() < LIMIT, "{:?} {output}", watch.elapsed());
+    output
 }
 
 /// How the parent wants this child to end.
@@ -115,7 +125,7 @@ fn a_sink_that_is_broken_for_good_does_not_keep_the_program() {
 fn a_sink_that_always_panics_does_not_keep_the_program() {
     for way in WAYS {
         let child = Child::of_test("lasting::child_has_a_broken_sink").env("PANICS", "1").env("END", way);
-        child.limit(LIMIT).spawn().wait().assert_success();
+        in_time(child).assert_success();
     }
 }
 
@@ -147,8 +157,8 @@ fn child_is_idle_behind_a_broken_sink() {
 #[test]
 fn a_broken_sink_is_left_in_peace_and_told_of_its_losses_when_it_works_again() {
     let name = "lasting::child_is_idle_behind_a_broken_sink";
-    Child::of_test(name).limit(LIMIT).spawn().wait().assert_success();
-    Child::of_test(name).env("PANICS", "1").limit(LIMIT).spawn().wait().assert_success();
+    in_time(Child::of_test(name)).assert_success();
+    in_time(Child::of_test(name).env("PANICS", "1")).assert_success();
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::support::{
     holds_within,
     ledger::Ledger,
     verify::{Expect, numbered},
-    wait_until,
+    wait_until, wait_within,
 };
 
 /// How many workers there are.
@@ -206,7 +206,7 @@ impl Pack {
 
     /// Waits until every worker writes to foo.log.
     pub(crate) fn wait_until_all_write_to_foo_log(&self, limit: Duration) {
-        wait_until("every worker writes to foo.log", limit, || {
+        wait_within("every worker writes to foo.log", limit, || {
             self.files_written_to().iter().all(|name| name == "foo.log")
         });
     }

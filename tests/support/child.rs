@@ -47,7 +47,7 @@ const ROLE: &str = "TASKLOG_TEST_ROLE";
 const PRIVATE: [&str; 4] = ["RUST_LOG", "RUST_TEST_THREADS", "TASKLOG_INSTANCE", "TASKLOG_LEVEL"];
 
 /// How long a dead child's output is waited for; a grandchild may hold the pipe open for ever.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Whether this process is the child that was started for the entry point `name`.
 pub fn role(name: &str) -> bool {
@@ -81,7 +81,7 @@ impl Spawn {
         self
     }
 
-    /// How long the child may live, counted from its start; 20 s if not said. The functions that wait
+    /// How long the child may live, counted from its start; 40 s if not said. The functions that wait
     /// see to it.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -175,7 +175,7 @@ impl Child {
     /// Any other program. Its stdin is empty and its output captured, whatever the command says.
     pub fn of_command(command: Command) -> Spawn {
         let name = format!("{command:?}");
-        Spawn { name, command, limit: Duration::from_secs(20), of_test: false }
+        Spawn { name, command, limit: Duration::from_secs(40), of_test: false }
     }
 
     /// The process id.

@@ -26,7 +26,7 @@ unsafe extern "C" {
 }
 
 /// How long a child of fork may take for its lines.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The workers of the parent: its threads, and after them its first.
 pub const THREADS: u32 = 3;

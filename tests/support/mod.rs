@@ -13,6 +13,7 @@
 //! * [`capture`] is a writer that remembers, and the lines that a layer writes while code runs.
 //! * [`futures`] polls futures by hand.
 //! * [`json`] tells whole JSON objects from torn ones.
+//! * [`stopwatch`] measures code, and not how long the machine stood still.
 
 // Every test binary compiles all of this and uses a part. And `pub` in here says "for the tests",
 // which no compiler can see from inside one binary.
@@ -20,6 +21,8 @@
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
+
+use stopwatch::Stopwatch;
 
 pub mod capture;
 pub mod child;
@@ -31,11 +34,23 @@ pub mod futures;
 pub mod json;
 #[cfg(unix)]
 pub mod ledger;
+pub mod stopwatch;
 pub mod verify;
 
 /// Waits until `cond` holds; panics with `what` when it doesn't within `limit`.
 pub fn wait_until(what: &str, limit: Duration, cond: impl FnMut() -> bool) {
     assert!(holds_within(limit, cond), "waited {limit:?} in vain: {what}");
+}
+
+/// Waits until `cond` holds; panics with `what` when that takes longer than the limit that is promised. For what the machine
+/// itself stood still nobody is blamed.
+pub fn wait_within(what: &str, limit: Duration, mut cond: impl FnMut() -> bool) {
+    let (watch, mut is_met) = (Stopwatch::start(), false);
+    let _ = holds_within(limit + Duration::from_secs(60), || {
+        is_met = cond();
+        is_met || watch.elapsed() > limit
+    });
+    assert!(is_met, "not within {limit:?}: {what}: {:?}", watch.elapsed());
 }
 
 /// Whether `cond` comes to hold within `limit`. The only place in the tests that sleeps.

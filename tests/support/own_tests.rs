@@ -2,14 +2,15 @@
 //! compiles this.
 
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::panic_of;
 use crate::support::child::{Child, hang, role, say};
 use crate::support::dir::Dir;
 use crate::support::json::is_object;
+use crate::support::stopwatch::Stopwatch;
 use crate::support::verify::Tasks;
-use crate::support::wait_until;
+use crate::support::{holds_within, wait_until, wait_within};
 
 const STAMP: &str = "2026-01-01T12:00:00";
 
@@ -80,6 +81,51 @@ fn waiting_names_what_it_waited_for() {
     wait_until("nothing", Duration::ZERO, || true);
 }
 
+#[test]
+fn a_limit_that_is_kept_too_late_is_told() {
+    let message = panic_of(|| wait_within("the moon is blue", Duration::from_millis(5), || false));
+    assert!(message.starts_with("not within 5ms: the moon is blue: "), "{message}");
+    wait_within("nothing", Duration::ZERO, || true);
+}
+
+#[test]
+fn a_stopwatch_runs_while_the_machine_does() {
+    let fifty = |_| {
+        let watch = Stopwatch::start();
+        holds_within(Duration::from_millis(50), || false);
+        watch.elapsed()
+    };
+    let times: Vec<_> = (0..100).map(fifty).take_while(|time| *time < Duration::from_millis(45)).collect();
+    assert!(times.len() < 100, "{times:?}");
+}
+
+#[test]
+fn child_measures() {
+    if !role("own_tests::child_measures") {
+        return;
+    }
+    let (start, watch) = (Instant::now(), Stopwatch::start());
+    say("measures");
+    holds_within(Duration::from_secs(10), || start.elapsed() > Duration::from_secs(1));
+    let (real, watch) = (start.elapsed(), watch.elapsed());
+    say(&format!("watch={} real={}", watch.as_millis(), real.as_millis()));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stopwatch_stands_still_with_the_machine() {
+    let mut child = Child::of_test("own_tests::child_measures").spawn();
+    child.wait_for_stdout_line(|line| line == "measures");
+    child.signal("STOP");
+    holds_within(Duration::from_millis(1500), || false);
+    child.signal("CONT");
+    let output = child.wait().assert_success();
+    let said = output.stdout.lines().find_map(|line| line.strip_prefix("watch=")).expect("it says so");
+    let (watch, real) = said.split_once(" real=").expect("both");
+    let [watch, real] = [watch, real].map(|millis| millis.parse::<u64>().expect("milliseconds"));
+    assert!(real >= 1500 && watch < 500, "{said}");
+}
+
 /// Says a line on each stream and hangs.
 #[test]
 fn child_hangs() {
@@ -93,19 +139,19 @@ fn child_hangs() {
 
 #[test]
 fn a_child_that_hangs_is_killed_at_its_limit() {
-    let mut child = Child::of_test("own_tests::child_hangs").limit(Duration::from_secs(1)).spawn();
+    let mut child = Child::of_test("own_tests::child_hangs").limit(Duration::from_secs(4)).spawn();
     assert_eq!(child.wait_for_stdout_line(|line| line.contains("hang")), "I hang");
     assert!(child.is_running());
     let message = panic_of(|| child.wait());
-    assert!(message.starts_with("own_tests::child_hangs did not end within 1s\n"), "{message}");
+    assert!(message.starts_with("own_tests::child_hangs did not end within 4s\n"), "{message}");
     assert!(message.contains("I hang\n") && message.contains("and can't help it\n"), "{message}");
 }
 
 #[test]
 fn a_line_that_never_comes_is_not_waited_for_for_ever() {
-    let mut child = Child::of_test("own_tests::child_hangs").limit(Duration::from_secs(1)).spawn();
+    let mut child = Child::of_test("own_tests::child_hangs").limit(Duration::from_secs(4)).spawn();
     let message = panic_of(|| child.wait_for_stdout_line(|line| line == "never"));
-    assert!(message.contains("did not say it within 1s\n") && message.contains("I hang\n"), "{message}");
+    assert!(message.contains("did not say it within 4s\n") && message.contains("I hang\n"), "{message}");
     let mut child = Child::of_test("own_tests::child_talks").spawn();
     let message = panic_of(|| child.wait_for_stdout_line(|line| line == "never"));
     assert!(message.contains("ended before it said"), "{message}");

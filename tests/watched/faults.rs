@@ -14,7 +14,7 @@ use super::{LATEST, Steady, Told, assert_account_is_clean, assert_all_there, bui
 use crate::support::{
     child::{Child, role, say},
     dir::Dir,
-    wait_until,
+    wait_until, wait_within,
 };
 
 /// Has the path become something else, and then a file again.
@@ -94,7 +94,7 @@ fn a_file_removed_while_the_path_is_taken_leaves_its_lines_in_memory() {
     let stats = file.stats();
     assert_eq!((stats.accepted_lines, stats.queued_lines, stats.dropped_lines), (300, 256, 44), "{stats:?}");
     fs::remove_dir(dir.path("tasks.log")).expect("it can be removed");
-    wait_until("it is made", Duration::from_secs(1), || file.stats().reopens == 1);
+    wait_within("it is made", Duration::from_secs(1), || file.stats().reopens == 1);
     write(&file, &line);
     let stats = file.stats();
     assert_eq!((stats.written_lines, stats.queued_lines, stats.dropped_lines), (257, 0, 44), "{stats:?}");

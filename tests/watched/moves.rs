@@ -14,7 +14,7 @@ use crate::support::{
     dir::Dir,
     holds_within,
     verify::{Expect, LogFamily},
-    wait_until,
+    wait_until, wait_within,
 };
 
 /// How late a path may be followed while lines are written.
@@ -24,8 +24,9 @@ fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) {
     fs::rename(from, to).expect("it can be renamed");
 }
 
+/// Makes a file as a tool that rotates does; on a machine that stands still just before, a writer may have made it already.
 fn create(path: impl AsRef<Path>) {
-    drop(fs::File::create_new(path).expect("it can be made"));
+    drop(fs::File::options().append(true).create(true).open(path).expect("it can be made"));
 }
 
 /// Has a process's open files listed that are below a folder.
@@ -54,7 +55,7 @@ fn renamed_and_created() {
     drop(assert_all_there(&files, lines));
     assert_account_is_clean(&file, lines);
     assert_eq!((file.stats().reopens, file.stats().rewritten_lines), (10, 0));
-    wait_until("the old file is let go", LIMIT, || open_below(&dir) == [dir.path("tasks.log")]);
+    wait_within("the old file is let go", LIMIT, || open_below(&dir) == [dir.path("tasks.log")]);
 }
 
 #[test]
@@ -68,10 +69,9 @@ fn renamed_and_not_created_is_made_after_a_while_and_not_before() {
     let steady = Steady::start(&file);
     let start = Instant::now();
     rename(dir.path("tasks.log"), dir.path("tasks.log.1"));
-    wait_until("it is made", LATEST, || dir.path("tasks.log").exists());
+    wait_within("it is made", Duration::from_millis(600), || dir.path("tasks.log").exists());
     assert!(start.elapsed() >= Duration::from_millis(300), "made after {:?}", start.elapsed());
-    assert!(start.elapsed() <= Duration::from_millis(600), "made after {:?}", start.elapsed());
-    wait_until("it is followed", LIMIT, || file.stats().reopens == 1);
+    wait_within("it is followed", LIMIT, || file.stats().reopens == 1);
     let lines = steady.stop();
     drop(assert_all_there(&[dir.path("tasks.log.1"), dir.path("tasks.log")], lines));
     assert_account_is_clean(&file, lines);
@@ -165,7 +165,7 @@ fn an_idle_process_lets_go_of_the_old_file() {
         rename(dir.path("tasks.log"), dir.path(&format!("tasks.log-{round}")));
         create(dir.path("tasks.log"));
         let is_gone = || open_below(&dir) == [dir.path("tasks.log")] && file.stats().reopens == round;
-        wait_until("the old file is let go", Duration::from_secs(1), is_gone);
+        wait_within("the old file is let go", Duration::from_secs(1), is_gone);
     }
     write(&file, "two\n");
     assert_eq!((dir.read("tasks.log-1").as_str(), dir.read("tasks.log").as_str()), ("one\n", "two\n"));

@@ -1,11 +1,6 @@
 //! Files that are removed: lines that were written after that are there, and none twice.
 
-use std::{
-    fs,
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, sync::mpsc, thread, time::Duration};
 
 use tracing_tasklog::writer::WatchedFile;
 
@@ -13,7 +8,8 @@ use super::{LATEST, Steady, builder, file, write};
 use crate::support::{
     child::{Child, role},
     dir::Dir,
-    wait_until,
+    stopwatch::Stopwatch,
+    wait_until, wait_within,
 };
 
 /// How late a path may be followed while lines are written.
@@ -60,7 +56,7 @@ fn its_folder_removed_is_made_again() {
             fs::remove_dir_all(dir.path("a")).is_ok()
         });
     });
-    wait_until("it is made again", LIMIT, || dir.path("a/logs/tasks.log").exists());
+    wait_within("it is made again", LIMIT, || dir.path("a/logs/tasks.log").exists());
     let lines = steady.stop();
     let left = dir.lines("a/logs/tasks.log").len() as u64;
     // What is removed again before its folder is watched again is counted.
@@ -126,7 +122,7 @@ fn child_opens_while_the_thread_that_looks_is_in_a_hook() {
     let (held, is_held) = mpsc::channel();
     let (third, second) = (dir.path("third.log"), dir.path("second.log"));
     let hook = move |_: &tracing_tasklog::Error| {
-        let start = Instant::now();
+        let start = Stopwatch::start();
         drop(WatchedFile::open(&third).expect("it can be opened in a hook"));
         let took = start.elapsed();
         assert!(held.send(took).is_ok());

@@ -14,7 +14,7 @@ use std::{
 use tracing_tasklog::writer::{Collector, SharedQueue};
 
 use crate::{
-    support::{holds_within, verify::Expect, verify::numbered, wait_until},
+    support::{holds_within, verify::Expect, verify::numbered, wait_until, wait_within},
     workers_kit::{LATEST, Place, alone},
 };
 
@@ -98,7 +98,7 @@ fn a_crowd_that_had_to_wait_is_as_fast_afterwards_as_before() {
         });
         is_paused.store(false, Ordering::SeqCst);
         let before = crowd.written();
-        wait_until("it is fast again", Duration::from_secs(6), || crowd.written() > before + 20_000);
+        wait_within("it is fast again", Duration::from_secs(6), || crowd.written() > before + 20_000);
         crowd.is_over.store(true, Ordering::SeqCst);
         let lines = threads.into_iter().map(|thread| thread.join().expect("no thread panics"));
         let expect = (0..)

@@ -85,10 +85,9 @@ fn latency(place: &Place, log: impl FnOnce()) -> Duration {
     began.elapsed()
 }
 
-/// The middle one of many; a busy machine makes the worst ones meaningless.
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
+/// The shortest: a busy machine makes none shorter.
+fn best(times: &[Duration]) -> Duration {
+    *times.iter().min().expect("there are some")
 }
 
 #[test]
@@ -96,13 +95,17 @@ fn a_line_is_in_the_file_within_50_ms_when_the_collector_is_idle() {
     alone("idle::a_line_is_in_the_file_within_50_ms_when_the_collector_is_idle", || {
         let place = Place::new();
         let (queue, _guard) = collect(&place);
-        let times = (1..=15).map(|n| {
-            pass(60 + 20 * (n % 4)); // it sleeps, or is about to
-            let line = numbered(0, n, 9) + "\n";
-            latency(&place, || queue.clone().write_all(line.as_bytes()).expect("writing never fails"))
-        });
-        let median = median(times.collect());
-        assert!(median <= Duration::from_millis(50), "{median:?}");
+        // It sleeps, or is about to, each several times.
+        for pause in [60, 80, 100, 120] {
+            let times: Vec<_> = (1..=5)
+                .map(|n| {
+                    pass(pause);
+                    let line = numbered(pause as u32, n, 9) + "\n";
+                    latency(&place, || queue.clone().write_all(line.as_bytes()).expect("writing never fails"))
+                })
+                .collect();
+            assert!(best(&times) <= Duration::from_millis(50), "after {pause} ms: {times:?}");
+        }
     });
 }
 
@@ -119,11 +122,9 @@ fn an_error_is_in_the_file_at_once_even_while_the_collector_waits_for_company() 
                 others.push(latency(&place, || info!(n, "can wait for others")));
             }
         });
-        // The shortest ones: a busy machine makes none shorter.
-        let best = |times: &[Duration]| *times.iter().min().expect("there are some");
         let (error, other) = (best(&errors), best(&others));
         assert!(error < Duration::from_millis(10), "errors {errors:?}, others {others:?}");
         assert!(other > 2 * error, "it didn't wait for company: errors {errors:?}, others {others:?}");
-        assert!(median(others.clone()) <= Duration::from_millis(50), "errors {errors:?}, others {others:?}");
+        assert!(other <= Duration::from_millis(50), "errors {errors:?}, others {others:?}");
     });
 }

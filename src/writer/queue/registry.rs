@@ -131,14 +131,14 @@ fn before_fork() {
     if duty::is_locking() {
         return; // it may wait for itself
     }
-    let deadline = Instant::now() + PATIENCE;
+    let mut left = PATIENCE;
     for queue in queues() {
         let queue = queue.here();
         let _duty = duty::lock();
         if duty::has_sink_of(queue.id()) {
             continue;
         }
-        let Some(outlet) = queue.clean_outlet(deadline) else { continue };
+        let Some(outlet) = queue.clean_outlet(&mut left) else { continue };
         if let Err(outlet) = queue.parked.0.try_send(outlet) {
             queue.slot.put_back(outlet.into_inner()); // another thread forks at the same moment
         }
@@ -189,8 +189,8 @@ impl Inner {
 
     /// Takes the sink out when it keeps nothing: what it keeps would be written twice. It is not flushed here: that may take
     /// longer than a fork should.
-    fn clean_outlet(&self, deadline: Instant) -> Option<Box<Outlet>> {
-        self.slot.take_to_fork(Duration::ZERO).or_else(|| {
+    fn clean_outlet(&self, left: &mut Duration) -> Option<Box<Outlet>> {
+        self.slot.take_to_fork(&mut Duration::default()).or_else(|| {
             let mut core = self.lock();
             core.cleans = true;
             let wakes = core.wakes_writer();
@@ -198,7 +198,7 @@ impl Inner {
             if wakes {
                 self.wake();
             }
-            self.slot.take_to_fork(deadline.saturating_duration_since(Instant::now()))
+            self.slot.take_to_fork(left)
         })
     }
 }

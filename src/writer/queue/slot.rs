@@ -7,6 +7,10 @@ use std::{
 
 use super::outlet::Outlet;
 
+/// How long is waited at once. If the machine stands still meanwhile, no more than this counts as waiting: who has the sink
+/// could not put it back then.
+const SLICE: Duration = Duration::from_millis(20);
+
 /// Where the sink is while nobody uses it.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -60,17 +64,16 @@ impl Slot {
     }
 
     /// Takes the sink out, for anybody else who logs, within `limit`.
-    pub(super) fn take_as_guest(&self, limit: Duration) -> Option<Box<Outlet>> {
-        self.take_within(limit, false)
+    pub(super) fn take_as_guest(&self, mut limit: Duration) -> Option<Box<Outlet>> {
+        self.take_within(&mut limit, false)
     }
 
-    /// Takes the sink out, for a thread that forks, when it keeps nothing, within `limit`.
-    pub(super) fn take_to_fork(&self, limit: Duration) -> Option<Box<Outlet>> {
-        self.take_within(limit, true)
+    /// Takes the sink out, for a thread that forks, when it keeps nothing, within what is `left` of its time.
+    pub(super) fn take_to_fork(&self, left: &mut Duration) -> Option<Box<Outlet>> {
+        self.take_within(left, true)
     }
 
-    fn take_within(&self, limit: Duration, forks: bool) -> Option<Box<Outlet>> {
-        let deadline = Instant::now().checked_add(limit);
+    fn take_within(&self, left: &mut Duration, forks: bool) -> Option<Box<Outlet>> {
         let mut state = self.lock();
         state.guests += 1;
         state.forks += usize::from(forks);
@@ -81,14 +84,14 @@ impl Slot {
             if let Some(outlet) = state.take_if(may_take) {
                 break Some(outlet);
             }
-            let now = Instant::now();
-            let left = deadline.map_or(limit, |deadline| deadline.saturating_duration_since(now));
             if left.is_zero() {
                 break None;
             }
+            let (slice, began) = (SLICE.min(*left), Instant::now());
             state.waiting += 1;
-            state = self.back.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.back.wait_timeout(state, slice).unwrap_or_else(PoisonError::into_inner).0;
             state.waiting -= 1;
+            *left -= slice.min(began.elapsed());
         };
         state.guests -= 1;
         state.forks -= usize::from(forks);
