@@ -2,6 +2,8 @@
 
 #![cfg(all(unix, feature = "queue"))]
 
+#[path = "queue_fork/hanging.rs"]
+mod hanging;
 #[path = "queue_fork/still.rs"]
 mod still;
 mod support;
@@ -10,20 +12,14 @@ use std::{
     env,
     fs::File,
     io::{self, BufWriter, Write},
-    mem, process,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
+    mem, process, thread,
+    time::Duration,
 };
 
 use support::{
     child::{Child, Output, role, say},
     dir::Dir,
     fork::{PATIENCE, THREADS, forked, log_path, said, wait_for, while_others_log},
-    stopwatch::Stopwatch,
     verify::{Expect, LogFamily, numbered},
     wait_until,
 };
@@ -36,6 +32,9 @@ const ROUNDS: u32 = 20;
 
 /// How many lines each thread of the parent may be ahead, so that the log doesn't grow without end.
 const CAPACITY: usize = 64 * 1024;
+
+/// When a sink that hangs is known to do so.
+const STALL: Duration = Duration::from_millis(500);
 
 const SINKS: [&str; 4] = ["file", "buffered", "instance", "short"];
 
@@ -77,7 +76,12 @@ fn case() -> String {
 }
 
 fn spawn(sink: impl Write + Send + 'static) -> (SharedQueue, QueueGuard) {
-    let builder = SharedQueue::builder().capacity_bytes(CAPACITY).stall_timeout(Duration::from_millis(500));
+    // A machine that stands still stalls no sink.
+    spawn_with(sink, PATIENCE)
+}
+
+fn spawn_with(sink: impl Write + Send + 'static, stall: Duration) -> (SharedQueue, QueueGuard) {
+    let builder = SharedQueue::builder().capacity_bytes(CAPACITY).stall_timeout(stall);
     builder.spawn(sink).expect("a thread can be made")
 }
 
@@ -87,11 +91,21 @@ fn write(queue: &SharedQueue, worker: u32, n: u64) {
 }
 
 /// Runs an entry point of this binary on a log of its own.
-fn run(name: &str, sink: &str, case: &str) -> (Dir, Output) {
+fn run_once(name: &str, sink: &str, case: &str) -> (Dir, Output) {
     let dir = Dir::new();
     let child = Child::of_test(name).env("LOG", dir.path("tasks.log")).env("SINK", sink).env("CASE", case);
-    let output = child.limit(Duration::from_secs(60)).spawn().wait().assert_success();
+    let output = child.limit(Duration::from_secs(60)).spawn().wait();
     (dir, output)
+}
+
+/// The same, and it must end well. If the machine didn't let the thread that had the sink run for as long as a fork waits for
+/// it, the child may lose what it says to be lost: tried again, twice.
+fn run(name: &str, sink: &str, case: &str) -> (Dir, Output) {
+    let was_served =
+        |(_, output): &(Dir, Output)| !output.stderr.contains("in use when this process was forked");
+    let served = (0..2).map(|_| run_once(name, sink, case)).find(was_served);
+    let (dir, output) = served.unwrap_or_else(|| run_once(name, sink, case));
+    (dir, output.assert_success())
 }
 
 /// What the threads of the parent have written, as they said.
@@ -311,93 +325,4 @@ fn a_child_can_have_a_queue_of_its_own() {
     assert_log(&dir, &Expect::new().bare_lines().worker(0, 2), output);
     let expect = (2..=11).fold(Expect::new().bare_lines(), |expect, worker| expect.worker(worker, LINES));
     LogFamily::files([dir.path("own.log")]).verify(&expect).assert_clean();
-}
-
-/// A sink that hangs until it is let go.
-struct Hangs {
-    sink: File,
-    is_let_go: Arc<AtomicBool>,
-    is_hanging: Arc<AtomicBool>,
-}
-
-impl Write for Hangs {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.is_hanging.store(true, Ordering::Relaxed);
-        wait_until("the sink is let go", Duration::from_secs(50), || self.is_let_go.load(Ordering::Relaxed));
-        self.sink.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.sink.flush()
-    }
-}
-
-#[test]
-fn child_forks_while_its_sink_hangs() {
-    if !role("child_forks_while_its_sink_hangs") {
-        return;
-    }
-    let (is_let_go, is_hanging) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let sink = Hangs { sink: file(), is_let_go: Arc::clone(&is_let_go), is_hanging: Arc::clone(&is_hanging) };
-    let (queue, guard) = spawn(sink);
-    write(&queue, 0, 1);
-    wait_until("it hangs", PATIENCE, || is_hanging.load(Ordering::Relaxed));
-    for round in 0..5 {
-        let watch = Stopwatch::start();
-        let pid = forked(|| {
-            let began = Instant::now();
-            (1..=LINES).for_each(|n| write(&queue, 1 + round, n));
-            let stats = queue.stats();
-            let settled = stats.written_lines + stats.dropped_lines + stats.queued_lines;
-            assert_eq!((stats.accepted_lines, settled), (LINES, LINES), "they are counted");
-            if round % 2 == 0 {
-                process::exit(0);
-            }
-            assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
-        });
-        let forked_in = watch.elapsed();
-        say(&format!("forked in {forked_in:?}"));
-        assert!(forked_in < Duration::from_millis(400), "{forked_in:?}");
-        wait_for(pid);
-    }
-    (2..=10).for_each(|n| write(&queue, 0, n));
-    is_let_go.store(true, Ordering::Relaxed);
-    let report = guard.shutdown(PATIENCE);
-    assert_eq!((report.written, report.dropped, report.pending), (10, 0, 0));
-}
-
-#[test]
-fn a_sink_that_hangs_delays_a_fork_by_a_quarter_of_a_second_at_most_and_hangs_no_child() {
-    let (dir, output) = run("child_forks_while_its_sink_hangs", "file", "");
-    let children = (1..=5).fold(Expect::new().bare_lines(), |expect, worker| expect.allowed(worker, LINES));
-    assert_log(&dir, &children.worker(0, 10), &output);
-    assert!(output.stderr.contains("forked"), "the children say that their lines are lost: {output}");
-}
-
-#[test]
-fn child_forks_while_others_speak_on_stderr() {
-    if !role("child_forks_while_others_speak_on_stderr") {
-        return;
-    }
-    let (is_let_go, is_hanging) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let sink = Hangs { sink: file(), is_let_go: Arc::clone(&is_let_go), is_hanging: Arc::clone(&is_hanging) };
-    let (queue, guard) = spawn(sink);
-    write(&queue, 0, 1);
-    wait_until("it hangs", PATIENCE, || is_hanging.load(Ordering::Relaxed));
-    let speak = |_, _| io::stderr().write_all(b"..........").expect("somebody reads it");
-    while_others_log(speak, || {
-        // The lock of stderr is held by one of them nearly always, and for ever in the child.
-        (0..ROUNDS / 2)
-            .for_each(|round| wait_for(forked(|| (1..=LINES).for_each(|n| write(&queue, 1 + round, n)))));
-    });
-    is_let_go.store(true, Ordering::Relaxed);
-    drop(guard);
-}
-
-#[test]
-fn a_child_that_says_what_is_lost_waits_for_nobody_who_speaks_on_stderr() {
-    let (dir, output) = run("child_forks_while_others_speak_on_stderr", "file", "");
-    let stderr = output.stderr.chars().filter(|&char| char != '.').collect::<String>();
-    assert!(stderr.contains("forked"), "the children say that their lines are lost: {stderr}");
-    assert_log(&dir, &Expect::new().bare_lines().worker(0, 1), stderr);
 }

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::{Signal, getpid, kill_process};
 
-use super::{LINES, assert_log, file, run, spawn, write};
+use super::{LINES, assert_log, file, run_once, spawn, write};
 use crate::support::{
     child::role,
     fork::{PATIENCE, forked, wait_for},
@@ -70,7 +70,8 @@ fn child_forks_while_it_stands_still() {
 
 #[test]
 fn a_fork_waits_for_its_sink_no_less_because_the_machine_stands_still() {
-    let (dir, output) = run("still::child_forks_while_it_stands_still", "file", "");
+    let (dir, output) = run_once("still::child_forks_while_it_stands_still", "file", "");
+    let output = output.assert_success();
     let expect = Expect::new().bare_lines().worker(0, FORKS.into());
     let expect = (1..=FORKS).fold(expect, |expect, worker| expect.worker(worker, LINES));
     assert_log(&dir, &expect, output);

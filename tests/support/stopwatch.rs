@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 /// How often the watch looks whether it is let run.
 const TICK: Duration = Duration::from_millis(5);
 
+/// A longer time without a look is one for which the machine stood still; a busy one takes that long for nothing else.
+const STILL: Duration = Duration::from_millis(20);
+
 /// Measures how long something takes. A limit on that is one on the code under test, not on a machine that lets nobody run
 /// for half a second: a thread that wants to run every few milliseconds notices what it misses. What it misses is taken off
 /// twice, as the code under test may wait once more behind all the others that were held up.
@@ -28,7 +31,7 @@ impl Missed {
         let mut missed = missed.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let gap = now - std::mem::replace(&mut missed.looked, now);
-        missed.total += gap.saturating_sub(2 * TICK);
+        missed.total += if gap > STILL { gap } else { Duration::ZERO };
         missed.total
     }
 }

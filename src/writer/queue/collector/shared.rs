@@ -162,7 +162,9 @@ impl Shared {
         let is_over = !self.is_mine() && self.wait_for(limit, |orders| orders.is_over);
         if !is_over {
             self.order(|orders| orders.is_given_up = true);
-            self.wait_for(SLICE, |orders| orders.is_over || self.is_mine());
+            // In slices: of the time for which the machine stands still only one is taken.
+            let is_done = || self.wait_for(SLICE / 5, |orders| orders.is_over || self.is_mine());
+            let _ = (0..5).any(|_| is_done());
         }
         let stats = self.queue.stats();
         let pending = if is_over { 0 } else { self.pending() };
