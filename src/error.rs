@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::clock;
+use crate::{clock, sys};
 
 /// What went wrong while something was set up: it names the input and what to do about it.
 ///
@@ -235,6 +235,7 @@ pub(crate) fn report(trouble: Trouble, what: fmt::Arguments<'_>) {
     let last = told.load(Ordering::Relaxed);
     let too_soon =
         last != 0 && (trouble == Trouble::Status || now.saturating_sub(last) < TOLD_EVERY.as_millis() as u64);
+    let too_soon = too_soon && !(trouble == Trouble::Total && sys::is_exiting());
     // Whoever wins the exchange tells it; the others would tell the same.
     if too_soon || told.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err() {
         return;

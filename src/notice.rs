@@ -56,7 +56,8 @@ impl Notice {
 }
 
 impl Notice {
-    /// Tells stderr at the end how many lines were lost, if nobody has asked to be told of each loss.
+    /// Tells stderr at the end of a file how many lines were lost, if nobody has asked to be told of each loss: of each file that
+    /// is there when the process ends, and before that once in 10 s.
     pub(crate) fn tell_total(&self, path: &Path, lost: u64) {
         if lost > 0 && self.hook.is_none() {
             report(Trouble::Total, format_args!("lines lost in all: {lost}, which {path:?} could not take"));

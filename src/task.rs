@@ -19,7 +19,7 @@ mod state;
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
 
 use tracing::{Dispatch, Metadata, dispatcher, span::Id};
@@ -38,33 +38,18 @@ use crate::{
 
 /// The mark of one layer, shared by everything that it made. Gone when the layer is, for example reloaded away.
 #[derive(Debug)]
-pub(crate) struct LayerMark {
-    number: u64,
-    /// Whether the layer was there before any span of its subscriber.
-    has_seen_all: AtomicBool,
-}
+pub(crate) struct LayerMark(u64);
 
 impl LayerMark {
     /// Returns a mark that no other layer of this process has or had.
     pub(crate) fn new() -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed); // to be unique, and to grow, is all that is asked of it
-        Arc::new(LayerMark { number, has_seen_all: AtomicBool::new(false) })
+        Arc::new(LayerMark(NEXT.fetch_add(1, Ordering::Relaxed))) // to be unique is all that is asked of it
     }
 
-    /// Returns the number of the layer: larger than those of all before.
+    /// Returns the number of the layer.
     pub(crate) fn id(&self) -> u64 {
-        self.number
-    }
-
-    /// Notes that the layer is there before any span.
-    pub(crate) fn sees_all(&self) {
-        self.has_seen_all.store(true, Ordering::Relaxed); // before the subscriber is anybody's
-    }
-
-    /// Returns whether the layer was there before any span.
-    pub(crate) fn has_seen_all(&self) -> bool {
-        self.has_seen_all.load(Ordering::Relaxed)
+        self.0
     }
 }
 

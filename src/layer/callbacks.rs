@@ -18,7 +18,7 @@ use crate::{
     current,
     line::{NO_TASK, push_prefix},
     sink::buffer,
-    task::{Task, TaskExtension, task_of, with_task_of},
+    task::{Task, TaskExtension, epoch, task_of, with_task_of},
     visit::{Reserved, SpanFields, declares_task, is_err_shaped},
 };
 
@@ -28,10 +28,6 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
     T: FormatTime + Send + Sync + 'static,
 {
-    fn on_layer(&mut self, _: &mut S) {
-        self.mark.sees_all();
-    }
-
     fn on_new_span(&self, attrs: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         if !declares_task(attrs.metadata()) {
             return;
@@ -100,33 +96,41 @@ where
         if thread::panicking() {
             unwinding::entered(self.mark.id(), id);
         }
-        let (layer, arrival) = (self.mark.id(), current::entered(&self.mark, id));
-        let Some(span) = ctx.span(id) else { return };
+        let layer = self.mark.id();
+        let Some(span) = ctx.span(id) else { return current::moved(layer) };
+        // It isn't if it was in it already: then the registry goes on in the span that was entered last.
+        let is_in = || ctx.current_span().id() == Some(id);
         if !declares_task(span.metadata()) {
-            if arrival.is_in && arrival.is_known {
-                let parent = span.parent().map_or(0, |parent| parent.id().into_u64());
-                current::stay(layer, id, parent, arrival.epoch);
-            }
-            return;
+            let is_parent = |place: &u64| span.parent().map_or(0, |parent| parent.id().into_u64()) == *place;
+            return match current::place(layer).filter(is_parent).filter(|_| is_in()) {
+                Some(place) => current::stayed(layer, place, id.into_u64()),
+                None => current::moved(layer),
+            };
         }
-        let remember = |prefix: &[u8]| {
-            if arrival.is_in {
-                current::remember_entered(layer, id, arrival.epoch, prefix);
+        current::moved(layer);
+        let epoch = epoch();
+        let remember = |is_in: bool| {
+            move |prefix: &[u8]| {
+                if is_in {
+                    current::remember(layer, id.into_u64(), epoch, prefix);
+                }
             }
         };
+        let remember_now = remember(is_in());
         let still_to_begin = with_task_of(&span, |task| {
             task.identity().set_entered();
-            let is_done = !task.identity().is_task() || task.has_begun(&self.mark, remember);
+            let is_done = !task.identity().is_task() || task.has_begun(&self.mark, remember_now);
             (!is_done).then(|| Arc::clone(task))
         });
+        drop(span);
         if let Some(task) = still_to_begin.flatten() {
-            self.entry(&task).begin();
-            task.has_begun(&self.mark, remember);
+            self.entry(&task).begin(); // user code: it may enter spans
+            task.has_begun(&self.mark, remember(is_in()));
         }
     }
 
     fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
-        current::left(self.mark.id(), id);
+        current::moved(self.mark.id());
         let panicking = thread::panicking();
         if !unwinding::exited(self.mark.id(), id) && panicking {
             // A panic that began inside the span leaves it: only exits of the task's own span count.

@@ -125,6 +125,9 @@ impl Tail {
 
     /// Counts lines that can't even be tried.
     pub(super) fn lose(&mut self, lines: u64, error: &io::Error) {
+        if lines == 0 {
+            return; // what the log itself says is no line that anybody has logged
+        }
         self.stats.dropped_lines += lines;
         let lost = self.lost.get_or_insert_with(|| Lost { lines: 0, reason: reason(error) });
         lost.lines += lines;
@@ -202,6 +205,16 @@ mod tests {
             self.content.extend_from_slice(&bytes[..taken]);
             Ok(taken)
         }
+    }
+
+    #[test]
+    #[cfg(feature = "watch")]
+    fn a_failure_to_say_something_is_no_lost_line() {
+        let mut tail = Tail::default();
+        tail.note(format_args!("up to 2 lines may be lost"));
+        let (_, result) = tail.append(b"", &mut |_| Err(ErrorKind::StorageFull.into()));
+        assert!(result.is_err() && tail.has_to_say());
+        assert!(!tail.announcements().contains("0 lines dropped"), "{}", tail.announcements());
     }
 
     #[test]

@@ -104,11 +104,15 @@ fn child_exits_after_an_outage() {
     if !role("writer::instance::tests::outages::child_exits_after_an_outage") {
         return;
     }
-    let files = FaultyFileSystem::healthy();
-    let path = std::env::var_os("LOG").expect("the parent says where");
-    let file = on(&files, InstanceFile::builder(path).unlimited()).expect("the file can be opened");
-    files.fail_next(2, Fault::Os(EIO));
-    (1..=2).for_each(|n| write(&file, line(n)));
+    let path = PathBuf::from(std::env::var_os("LOG").expect("the parent says where"));
+    let _files = ["tasks.log", "others.log"].map(|name| {
+        let files = FaultyFileSystem::healthy();
+        let builder = InstanceFile::builder(path.with_file_name(name)).unlimited();
+        let file = on(&files, builder).expect("the file can be opened");
+        files.fail_next(2, Fault::Os(EIO));
+        (1..=2).for_each(|n| write(&file, line(n)));
+        file
+    });
     std::process::exit(0);
 }
 
@@ -116,7 +120,8 @@ fn child_exits_after_an_outage() {
 fn an_outage_that_no_line_has_followed_is_announced_when_the_process_exits() {
     let dir = Dir::new();
     let child = Child::of_test("writer::instance::tests::outages::child_exits_after_an_outage");
-    child.env("LOG", dir.path("tasks.log")).spawn().wait().assert_success();
+    let output = child.env("LOG", dir.path("tasks.log")).spawn().wait().assert_success();
+    assert_eq!(output.stderr.matches("lines lost in all: 2, which ").count(), 2, "of each file: {output}");
     let reason = std::io::Error::from_raw_os_error(EIO).to_string();
     assert_eq!(announcements(&dir), [format!("2 lines dropped reason={reason:?}")]);
 }
