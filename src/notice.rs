@@ -53,9 +53,7 @@ impl Notice {
             report(Trouble::Panic, format_args!("the error hook panicked, it was called with: {error}"));
         }
     }
-}
 
-impl Notice {
     /// Tells stderr at the end of a file how many lines were lost, if nobody has asked to be told of each loss: of each file that
     /// is there when the process ends, and before that once in 10 s.
     pub(crate) fn tell_total(&self, path: &Path, lost: u64) {

@@ -109,23 +109,23 @@ where
         }
         current::moved(layer);
         let epoch = epoch();
-        let remember = |is_in: bool| {
-            move |prefix: &[u8]| {
-                if is_in {
-                    current::remember(layer, id.into_u64(), epoch, prefix);
-                }
+        let remember = |is_in: bool, prefix: &[u8]| {
+            if is_in {
+                current::remember(layer, id.into_u64(), epoch, prefix);
             }
         };
-        let remember_now = remember(is_in());
+        let is_in_now = is_in();
         let still_to_begin = with_task_of(&span, |task| {
             task.identity().set_entered();
-            let is_done = !task.identity().is_task() || task.has_begun(&self.mark, remember_now);
+            let is_done = !task.identity().is_task()
+                || task.has_begun(&self.mark, |prefix| remember(is_in_now, prefix));
             (!is_done).then(|| Arc::clone(task))
         });
         drop(span);
         if let Some(task) = still_to_begin.flatten() {
             self.entry(&task).begin(); // user code: it may enter spans
-            task.has_begun(&self.mark, remember(is_in()));
+            let is_in_still = is_in();
+            task.has_begun(&self.mark, |prefix| remember(is_in_still, prefix));
         }
     }
 

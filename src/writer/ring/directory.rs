@@ -99,8 +99,7 @@ impl Directory {
         if mode & WRITABLE_BY_OTHERS != 0 {
             return Err(Error::invalid(format!(
                 "others may write to the directory {path:?} (mode {mode:o}): give the queue a directory of its own \
-                 with mode 700, such as {:?}, which is made if it isn't there",
-                path.join("app-queue")
+                 with mode 700; one that isn't there is made so"
             )));
         }
         Ok(Directory { path })
