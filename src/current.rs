@@ -119,3 +119,32 @@ fn with_slot<R>(layer: u64, f: impl FnOnce(&mut Slot) -> R) -> Option<R> {
     };
     REMEMBERED.try_with(look).ok()?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is known of the place that the thread is in.
+    fn known(layer: u64) -> Option<Vec<u8>> {
+        let mut out = Buf::new();
+        recall(layer, &mut out).then(|| out.bytes().to_vec())
+    }
+
+    #[test]
+    fn a_thread_stays_only_where_it_still_is_when_a_signal_handler_has_moved_it_meanwhile() {
+        const LAYER: u64 = u64::MAX;
+        let handlers: [(fn(), bool); 4] = [
+            (|| {}, true),
+            (|| moved(LAYER), false),
+            (|| remember(LAYER, 3, epoch(), b"other"), false),
+            (|| remember(LAYER - SLOTS as u64, 1, epoch(), b"of another layer"), false),
+        ];
+        for (handler, is_known) in handlers {
+            remember(LAYER, 1, epoch(), b"task");
+            let place = place(LAYER).expect("it is known");
+            handler();
+            stayed(LAYER, place, 2);
+            assert_eq!(known(LAYER).as_deref(), is_known.then_some(&b"task"[..]));
+        }
+    }
+}
