@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 pub(crate) mod faulty;
+mod open;
 #[cfg(not(unix))]
 #[path = "file/other.rs"]
 mod platform;
@@ -13,10 +14,12 @@ mod platform;
 use std::{
     fmt,
     fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, ErrorKind, Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
     time::SystemTime,
 };
+
+use self::open::OpenFile;
 
 /// The calls that a writer makes.
 pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
@@ -70,6 +73,10 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
 
 /// A file that is open for appending.
 pub(crate) trait AppendFile: fmt::Debug + Send {
+    /// Returns an error if this is not open any more on the file that was opened: other code of the process has closed the
+    /// descriptor, and its number may be another file's by now; or the file system has no such file any more (ESTALE).
+    fn check(&self) -> io::Result<()>;
+
     /// Appends bytes with one write(2). Returns how many were taken.
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
@@ -180,7 +187,8 @@ impl FileSystem for RealFileSystem {
         let file = OpenOptions::new().append(true).open(path)?;
         let meta = file.metadata()?;
         let modified = meta.modified()?;
-        Ok(Opened { id: platform::id_of(&meta), len: 0, modified, is_torn: false, file: Box::new(file) })
+        let (id, file) = OpenFile::boxed(file, &meta);
+        Ok(Opened { id, len: 0, modified, is_torn: false, file })
     }
 
     #[cfg(any(feature = "watch", all(feature = "gzip", unix)))]
@@ -234,56 +242,6 @@ impl FileSystem for RealFileSystem {
     }
 }
 
-impl AppendFile for File {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write(bytes)
-    }
-
-    fn try_lock(&mut self) -> io::Result<bool> {
-        platform::lock_file(self)
-    }
-
-    #[cfg(feature = "watch")]
-    fn unlock(&mut self) -> io::Result<()> {
-        platform::unlock_file(self)
-    }
-
-    #[cfg(feature = "watch")]
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
-    }
-
-    #[cfg(feature = "watch")]
-    fn links(&self) -> io::Result<u64> {
-        Ok(platform::links_of(&self.metadata()?))
-    }
-
-    #[cfg(feature = "watch")]
-    fn ending(&mut self) -> io::Result<(u64, Option<u8>)> {
-        let len = self.metadata()?.len();
-        Ok((len, if len > 0 { Some(last_byte(self, len)?) } else { None }))
-    }
-
-    #[cfg(feature = "watch")]
-    fn bytes_before(&mut self, place: u64) -> io::Result<Vec<u8>> {
-        let start = place.saturating_sub(64);
-        let mut bytes = Vec::new();
-        self.seek(SeekFrom::Start(start))?;
-        self.take(place - start).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    #[cfg(feature = "watch")]
-    fn settled_ending(&mut self) -> io::Result<(u64, Option<u8>)> {
-        platform::wait_for_writers(self);
-        self.ending()
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.sync_data()
-    }
-}
-
 /// Opens a file also for reading, which is for its last byte only: one that may only be written serves too.
 fn open_to_read_too(options: &OpenOptions, path: &Path) -> io::Result<File> {
     match options.clone().read(true).open(path) {
@@ -310,21 +268,16 @@ fn found(meta: io::Result<fs::Metadata>) -> io::Result<Option<Found>> {
     }))
 }
 
-fn opened(mut file: File, mode: Option<u32>) -> io::Result<Opened> {
+fn opened(file: File, mode: Option<u32>) -> io::Result<Opened> {
     let meta = file.metadata()?;
     if !meta.is_file() {
         return Err(no_regular_file());
     }
     platform::set_mode(&file, &meta, mode)?;
     // A last byte that can't be read may be anything: a mark too many is better than two lines in one.
-    let is_torn = meta.len() > 0 && last_byte(&mut file, meta.len()).map_or(true, |byte| byte != b'\n');
-    Ok(Opened {
-        id: platform::id_of(&meta),
-        len: meta.len(),
-        modified: meta.modified()?,
-        is_torn,
-        file: Box::new(file),
-    })
+    let is_torn = meta.len() > 0 && last_byte(&file, meta.len()).map_or(true, |byte| byte != b'\n');
+    let (modified, (id, file)) = (meta.modified()?, OpenFile::boxed(file, &meta));
+    Ok(Opened { id, len: meta.len(), modified, is_torn, file })
 }
 
 /// Returns whether a FIFO, socket or device is there: what open(2) says of one hardly tells.
@@ -336,7 +289,7 @@ pub(crate) fn no_regular_file() -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, "it is no regular file")
 }
 
-fn last_byte(file: &mut File, len: u64) -> io::Result<u8> {
+fn last_byte(mut file: &File, len: u64) -> io::Result<u8> {
     let mut byte = [0];
     file.seek(SeekFrom::Start(len - 1))?;
     file.read_exact(&mut byte)?;

@@ -216,6 +216,11 @@ impl AppendFile for FaultyFile {
         }
     }
 
+    fn check(&self) -> io::Result<()> {
+        self.files.fail("check")?;
+        self.file.check()
+    }
+
     fn try_lock(&mut self) -> io::Result<bool> {
         self.files.fail("try_lock")?;
         self.file.try_lock()

@@ -12,6 +12,16 @@ pub(super) fn id_of(meta: &Metadata) -> FileId {
     FileId { born: born(meta), ..FileId::default() }
 }
 
+/// What is said of a file that is not the one that was opened.
+pub(super) fn closed() -> io::Error {
+    io::Error::other("the file was closed")
+}
+
+/// Files have no numbers that are used again soon: what is open is closed.
+pub(super) fn is_closed(_error: &io::Error) -> bool {
+    false
+}
+
 /// Without flock(2) there is no lock: nobody is refused.
 pub(super) fn lock_file(_file: &File) -> io::Result<bool> {
     Ok(true)

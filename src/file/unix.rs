@@ -33,6 +33,15 @@ pub(super) fn id_of(meta: &Metadata) -> FileId {
     FileId { device: if born == 0 { meta.dev() } else { 0 }, inode: meta.ino(), born }
 }
 
+/// What a system call says of a descriptor that was closed.
+pub(super) fn closed() -> io::Error {
+    Errno::BADF.into()
+}
+
+pub(super) fn is_closed(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::BADF.raw_os_error())
+}
+
 /// flock(2): held by the open file, so it goes with the last process that has it open.
 pub(super) fn lock_file(file: &File) -> io::Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {

@@ -1,0 +1,102 @@
+//! A file that is open for appending, whose descriptor other code of the process may have closed.
+//!
+//! A library that daemonizes closes "all" descriptors, and the number of ours may be another file's then. What is open is
+//! compared with what was opened when a writer asks, and before the number is closed.
+
+#[cfg(feature = "watch")]
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::{
+    fs::{File, Metadata},
+    io::{self, ErrorKind, Write as _},
+    mem,
+};
+
+#[cfg(feature = "watch")]
+use super::last_byte;
+use super::{AppendFile, FileId, platform};
+
+/// A file that is open for appending.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    /// `None` while it is dropped.
+    file: Option<File>,
+    /// Which file was opened.
+    id: FileId,
+}
+
+impl OpenFile {
+    /// Returns which file it is, and the file.
+    pub(super) fn boxed(file: File, meta: &Metadata) -> (FileId, Box<dyn AppendFile>) {
+        let id = platform::id_of(meta);
+        (id, Box::new(OpenFile { file: Some(file), id }))
+    }
+
+    fn file(&self) -> io::Result<&File> {
+        self.file.as_ref().ok_or_else(|| ErrorKind::NotFound.into())
+    }
+}
+
+/// Closes the descriptor, unless that was done: its number may be another file's.
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        if self.check().is_err_and(|error| platform::is_closed(&error)) {
+            mem::forget(self.file.take());
+        }
+    }
+}
+
+impl AppendFile for OpenFile {
+    fn check(&self) -> io::Result<()> {
+        let meta = self.file()?.metadata()?;
+        if platform::id_of(&meta) == self.id { Ok(()) } else { Err(platform::closed()) }
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file()?.write(bytes)
+    }
+
+    fn try_lock(&mut self) -> io::Result<bool> {
+        platform::lock_file(self.file()?)
+    }
+
+    #[cfg(feature = "watch")]
+    fn unlock(&mut self) -> io::Result<()> {
+        platform::unlock_file(self.file()?)
+    }
+
+    #[cfg(feature = "watch")]
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file()?.metadata()?.len())
+    }
+
+    #[cfg(feature = "watch")]
+    fn links(&self) -> io::Result<u64> {
+        Ok(platform::links_of(&self.file()?.metadata()?))
+    }
+
+    #[cfg(feature = "watch")]
+    fn ending(&mut self) -> io::Result<(u64, Option<u8>)> {
+        let len = self.file()?.metadata()?.len();
+        Ok((len, if len > 0 { Some(last_byte(self.file()?, len)?) } else { None }))
+    }
+
+    #[cfg(feature = "watch")]
+    fn bytes_before(&mut self, place: u64) -> io::Result<Vec<u8>> {
+        let start = place.saturating_sub(64);
+        let mut bytes = Vec::new();
+        let mut file = self.file()?;
+        file.seek(SeekFrom::Start(start))?;
+        file.take(place - start).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    #[cfg(feature = "watch")]
+    fn settled_ending(&mut self) -> io::Result<(u64, Option<u8>)> {
+        platform::wait_for_writers(self.file()?);
+        self.ending()
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file()?.sync_data()
+    }
+}
