@@ -75,7 +75,9 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
 pub(crate) trait AppendFile: fmt::Debug + Send {
     /// Returns an error if this is not open any more on the file that was opened: other code of the process has closed the
     /// descriptor, and its number may be another file's by now; or the file system has no such file any more (ESTALE).
-    fn check(&self) -> io::Result<()>;
+    ///
+    /// To be called before the same file is opened again: that may get the very number. What was found closed is let go here.
+    fn check(&mut self) -> io::Result<()>;
 
     /// Appends bytes with one write(2). Returns how many were taken.
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize>;
@@ -278,6 +280,12 @@ fn opened(file: File, mode: Option<u32>) -> io::Result<Opened> {
     let is_torn = meta.len() > 0 && last_byte(&file, meta.len()).map_or(true, |byte| byte != b'\n');
     let (modified, (id, file)) = (meta.modified()?, OpenFile::boxed(file, &meta));
     Ok(Opened { id, len: meta.len(), modified, is_torn, file })
+}
+
+/// Returns whether an error is about the descriptor, not about the file that is at the path now: other code has closed it, or
+/// the file system has no such file any more.
+pub(crate) fn is_stale(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::StaleNetworkFileHandle || platform::is_closed(error)
 }
 
 /// Returns whether a FIFO, socket or device is there: what open(2) says of one hardly tells.

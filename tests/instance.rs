@@ -1,5 +1,8 @@
 //! `InstanceFile` on real files: what arrives, what it becomes, and how it is counted.
 
+#[cfg(unix)]
+#[path = "instance/descriptors.rs"]
+mod descriptors;
 #[path = "instance/family.rs"]
 mod family;
 #[path = "instance/foreign.rs"]

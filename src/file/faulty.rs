@@ -216,7 +216,7 @@ impl AppendFile for FaultyFile {
         }
     }
 
-    fn check(&self) -> io::Result<()> {
+    fn check(&mut self) -> io::Result<()> {
         self.files.fail("check")?;
         self.file.check()
     }

@@ -7,7 +7,7 @@
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::{
     fs::{File, Metadata},
-    io::{self, ErrorKind, Write as _},
+    io::{self, Write as _},
     mem,
 };
 
@@ -18,7 +18,7 @@ use super::{AppendFile, FileId, platform};
 /// A file that is open for appending.
 #[derive(Debug)]
 pub(super) struct OpenFile {
-    /// `None` while it is dropped.
+    /// `None` once it was found closed.
     file: Option<File>,
     /// Which file was opened.
     id: FileId,
@@ -32,23 +32,28 @@ impl OpenFile {
     }
 
     fn file(&self) -> io::Result<&File> {
-        self.file.as_ref().ok_or_else(|| ErrorKind::NotFound.into())
+        self.file.as_ref().ok_or_else(platform::closed)
     }
 }
 
 /// Closes the descriptor, unless that was done: its number may be another file's.
 impl Drop for OpenFile {
     fn drop(&mut self) {
-        if self.check().is_err_and(|error| platform::is_closed(&error)) {
-            mem::forget(self.file.take());
-        }
+        let _ = self.check(); // lets go of it
     }
 }
 
 impl AppendFile for OpenFile {
-    fn check(&self) -> io::Result<()> {
-        let meta = self.file()?.metadata()?;
-        if platform::id_of(&meta) == self.id { Ok(()) } else { Err(platform::closed()) }
+    fn check(&mut self) -> io::Result<()> {
+        let meta = self.file()?.metadata();
+        let is_it = meta.and_then(|meta| match platform::id_of(&meta) == self.id {
+            true => Ok(()),
+            false => Err(platform::closed()),
+        });
+        if is_it.as_ref().is_err_and(platform::is_closed) {
+            mem::forget(self.file.take());
+        }
+        is_it
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {

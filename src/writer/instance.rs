@@ -6,6 +6,7 @@ mod family;
 mod forked;
 #[cfg(all(feature = "gzip", unix))]
 mod gzip;
+mod look;
 #[cfg(unix)]
 mod prune;
 mod rotate;
@@ -31,8 +32,10 @@ use crate::Error;
 /// ever renamed, overwritten or removed: which files are its own is kept in `.tasks.log.lock` beside it, which also
 /// holds the lock. If that list is lost, the backups of before stay for good.
 ///
-/// A live file that somebody moves or deletes is not made again before the next rotation: until then its lines go where
-/// the file went. Where there is no flock(2), on Windows, there is no lock.
+/// A live file that somebody moves or deletes is made again by a line: before the first one of a later second. Until then lines
+/// go where the file went. The same look notices that a library which daemonizes has closed the descriptor; the line whose
+/// write(2) fails for that goes to the path's file, which is opened again at once. Where there is no flock(2), on Windows, there
+/// is no lock.
 ///
 /// Clones share the file. Threads take turns for each line.
 ///

@@ -133,6 +133,16 @@ impl Tail {
         lost.lines += lines;
     }
 
+    /// Takes the lines that were lost last for lines that are still to be written.
+    pub(super) fn find(&mut self, lines: u64) {
+        self.stats.dropped_lines -= lines;
+        self.lost = self
+            .lost
+            .take()
+            .filter(|lost| lost.lines > lines)
+            .map(|lost| Lost { lines: lost.lines - lines, ..lost });
+    }
+
     /// Counts the lines of which `taken` bytes were taken.
     fn settle(&mut self, lines: &[u8], taken: usize, result: io::Result<()>) -> io::Result<()> {
         let written = lines::count(&lines[..taken]);

@@ -307,7 +307,7 @@ impl InstanceFileBuilder {
                 let now = self.clock.now();
                 let modified = if opened.len > 0 { opened.modified } else { now };
                 let period = every.map(|(every, zone)| Period::of_existing(modified, now, *every, zone));
-                Ok(State::new(opened, family, period))
+                Ok(State::new(opened, family, period, self.clock.coarse_second()))
             }
             Err(error) => Err(family.give_up(files, path, error)),
         }

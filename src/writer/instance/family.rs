@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use crate::file::{AppendFile, FileId, FileSystem, Opened};
+use crate::file::{AppendFile, FileId, FileSystem, Opened, is_stale};
 
 const HEADER: &str = "tracing-tasklog 1";
 
@@ -144,6 +144,12 @@ impl Family {
     /// could not be made, is made again, and a long one replaced. An error if that can't be, or if another process has
     /// taken the path meanwhile.
     pub(super) fn hold_on(&mut self, files: &dyn FileSystem, path: &Path, size_limit: u64) -> io::Result<()> {
+        if let Err(error) = self.list.as_mut().map_or(Ok(()), |list| list.check()) {
+            if !is_stale(&error) {
+                return Err(error);
+            }
+            self.list = None; // and the lock is gone with it
+        }
         if self.list.is_none() || !self.is_at(files, &lock_path(path))? {
             path.parent().map_or(Ok(()), |parent| files.create_dir_all(parent))?;
             let Claim::Held(mut family) = Family::claim(files, path, &self.name, self.mode)? else {
@@ -213,6 +219,9 @@ impl Family {
         let Some(list) = &mut self.list else { return Ok(()) };
         if self.len + self.unwritten.len() as u64 > size_limit {
             return Err(ErrorKind::FileTooLarge.into());
+        }
+        if !self.unwritten.is_empty() {
+            list.check()?; // its number may be another file's
         }
         while !self.unwritten.is_empty() {
             match list.append(&self.unwritten) {

@@ -46,15 +46,20 @@ impl Shared {
             state.is_renamed = true;
         }
         let opened = self.open_live()?;
+        self.add_to_list(state, &opened);
+        Ok(opened)
+    }
+
+    /// Puts a live file on the list of what is the log's own.
+    pub(super) fn add_to_list(&self, state: &mut State, opened: &Opened) {
         state.family.add(opened.id);
         if state.family.write(state.size_limit).is_err() {
             state.tail.stats.errors += 1; // the next rotation begins with it, and tells if it fails again
         }
-        Ok(opened)
     }
 
     /// Opens the live file, in a directory that is made again if it is gone.
-    fn open_live(&self) -> io::Result<Opened> {
+    pub(super) fn open_live(&self) -> io::Result<Opened> {
         match self.files.open(&self.path, self.mode) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.path.parent().map_or(Ok(()), |parent| self.files.create_dir_all(parent))?;

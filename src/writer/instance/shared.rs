@@ -16,7 +16,7 @@ use crate::{
     calendar::{Due, Every, Period, Zone},
     clock::Clock,
     error::Trouble,
-    file::{AppendFile, FileId, FileSystem, Opened},
+    file::{self, AppendFile, FileId, FileSystem, Opened},
     handoff,
     notice::Notice,
     sys,
@@ -65,6 +65,10 @@ pub(super) struct State {
     pub(super) is_renamed: bool,
     /// The hour, day or week of the file, if it is rotated by time.
     pub(super) period: Option<Period>,
+    /// The second of the last look at the path.
+    pub(super) looked_at: i64,
+    /// Whether the open file is to be opened again, whatever the path says: it could not be written to, or is no more open.
+    pub(super) is_suspect: bool,
     /// When a rotation that failed may be tried again.
     pub(super) retry_at: Option<Instant>,
     /// The most that the kernel lets this process write into a file, before it sends SIGXFSZ.
@@ -75,7 +79,7 @@ pub(super) struct State {
 }
 
 /// Trouble that is told when the lock is gone.
-type Troubles = Vec<(Trouble, Error)>;
+pub(super) type Troubles = Vec<(Trouble, Error)>;
 
 impl Shared {
     /// Locks the state.
@@ -117,7 +121,7 @@ impl Shared {
                 fitting = lines::fitting(lines, state.room(max_bytes)).max(lines::first(lines));
             }
             let (now, later) = lines.split_at(fitting);
-            if let Err(cause) = state.append(now) {
+            if let Err(cause) = self.append(state, now, troubles) {
                 troubles.push((Trouble::Write, Error::io("write a line to", &self.path, cause)));
             }
             lines = later;
@@ -129,15 +133,15 @@ impl Shared {
         if state.retry_at.is_some_and(|at| self.clock.instant() < at) {
             return false;
         }
-        let closed = state.close_fragment();
+        let closed = match state.close_fragment() {
+            Err(error) if file::is_stale(&error) => Ok(()), // it is of no use any more, and the new one has another
+            closed => closed,
+        };
         let opened =
             closed.and_then(|()| self.try_rotate(state).inspect_err(|_| state.tail.stats.errors += 1));
         match opened {
             Ok(opened) => {
-                state.begin(opened);
-                state.tail.stats.rotations += 1;
-                #[cfg(all(feature = "gzip", unix))]
-                self.compress.iter().for_each(|signal| signal.compress());
+                self.go_on_with(state, opened);
                 true
             }
             Err(cause) => {
@@ -149,6 +153,19 @@ impl Shared {
                 false
             }
         }
+    }
+
+    /// Goes on with a live file just opened: behind a rotation, or because the path led elsewhere.
+    pub(super) fn go_on_with(&self, state: &mut State, opened: Opened) {
+        let is_rotated = state.is_renamed;
+        state.begin(opened);
+        if !is_rotated {
+            state.tail.stats.reopens += 1;
+            return;
+        }
+        state.tail.stats.rotations += 1;
+        #[cfg(all(feature = "gzip", unix))]
+        self.compress.iter().for_each(|signal| signal.compress());
     }
 
     /// Has the kernel write the live file, the backups made since the last call, and their names to the disk.
@@ -185,7 +202,7 @@ impl Shared {
 }
 
 impl State {
-    pub(super) fn new(opened: Opened, family: Family, period: Option<Period>) -> Self {
+    pub(super) fn new(opened: Opened, family: Family, period: Option<Period>, looked_at: i64) -> Self {
         let mut tail = Tail::default();
         tail.is_torn = opened.is_torn;
         State {
@@ -195,6 +212,8 @@ impl State {
             tail,
             is_renamed: false,
             period,
+            looked_at,
+            is_suspect: false,
             retry_at: None,
             size_limit: sys::file_size_limit(),
             synced_rotations: 0,
@@ -206,7 +225,7 @@ impl State {
     fn begin(&mut self, opened: Opened) {
         (self.file, self.id, self.len) = (opened.file, opened.id, opened.len);
         self.tail.is_torn = opened.is_torn;
-        self.is_renamed = false;
+        (self.is_renamed, self.is_suspect) = (false, false);
         self.retry_at = None;
         self.size_limit = sys::file_size_limit();
     }
@@ -216,18 +235,25 @@ impl State {
         max_bytes.min(self.size_limit).saturating_sub(self.len + self.tail.owed_len())
     }
 
-    /// Appends whole lines: with one call, unless the operating system takes less at a time.
-    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+    /// Appends whole lines: with one call, unless the operating system takes less at a time. Returns how many bytes it has
+    /// taken, and the error that ended it.
+    pub(super) fn append(&mut self, lines: &[u8]) -> (u64, io::Result<()>) {
         if self.room(u64::MAX) < lines.len() as u64 {
             let error = io::Error::from(ErrorKind::FileTooLarge);
             self.tail.stats.errors += 1;
             self.tail.lose(lines::count(lines), &error);
-            return Err(error);
+            return (0, Err(error));
         }
         let file = &mut self.file;
         let (taken, result) = self.tail.append(lines, &mut |bytes| file.append(bytes));
         self.len += taken;
-        result
+        (taken, result)
+    }
+
+    /// Appends lines of which nothing was taken, to another file.
+    pub(super) fn append_again(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.tail.find(lines::count(lines));
+        self.append(lines).1
     }
 
     /// Writes what the log is still to say. A failure is counted, and tells nobody anything that it doesn't know already.
@@ -268,6 +294,7 @@ impl TakeLines for Shared {
             }
         };
         let mut troubles = Troubles::new();
+        self.look_if_due(&mut state, &mut troubles);
         self.rotate_if_due(&mut state, &mut troubles);
         self.write_lines(&mut state, lines, &mut troubles);
         let lost = state.tail.stats.dropped_lines;

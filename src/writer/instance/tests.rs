@@ -1,13 +1,23 @@
 //! Every call to the file system fails once, in every way that it can: what becomes of the lines?
 
-use std::{fs, io::Write as _, path::PathBuf};
+use std::{
+    fs,
+    io::Write as _,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::{Duration, UNIX_EPOCH},
+};
 
 use super::*;
-use crate::file::faulty::{Fault, FaultyFileSystem};
+use crate::{
+    clock::{self, Clock, Manual},
+    file::faulty::{Fault, FaultyFileSystem},
+};
 
 #[cfg(all(feature = "gzip", unix))]
 mod gzip;
 mod kill;
+mod look;
 mod meanwhile;
 mod outages;
 mod steps;
@@ -42,7 +52,15 @@ fn line(n: u64) -> String {
 }
 
 fn builder(dir: &Dir, backups: usize) -> InstanceFileBuilder {
-    InstanceFile::builder(dir.path("tasks.log")).max_bytes(MAX_BYTES).backups(backups)
+    builder_at(dir.path("tasks.log"), backups)
+}
+
+/// A builder whose clock stands still.
+fn builder_at(path: PathBuf, backups: usize) -> InstanceFileBuilder {
+    let mut builder = InstanceFile::builder(path).max_bytes(MAX_BYTES).backups(backups);
+    let now = Manual { time: UNIX_EPOCH + Duration::from_secs(1_767_268_800), instant: clock::instant() };
+    builder.clock = Clock::Manual(Arc::new(Mutex::new(now)));
+    builder
 }
 
 fn on(files: &FaultyFileSystem, builder: InstanceFileBuilder) -> Result<InstanceFile, Error> {
@@ -60,9 +78,12 @@ fn calls_of_build() -> u64 {
     files.calls().len() as u64
 }
 
-/// The second passes after which a failed rotation is tried again.
+/// The second passes after which a failed rotation is tried again, and the next line looks at the path.
 fn a_second_passes(file: &InstanceFile) {
-    file.0.shared.state().retry_at = None;
+    let Clock::Manual(clock) = &file.0.shared.clock else { panic!("the clock of a test stands still") };
+    let mut now = clock.lock().expect("no test panics with it");
+    now.time += Duration::from_secs(1);
+    now.instant += Duration::from_secs(1);
 }
 
 /// Writes the numbered lines `from..=to`, now one, now two or three with one call.

@@ -119,7 +119,7 @@ impl State {
 struct Nowhere;
 
 impl AppendFile for Nowhere {
-    fn check(&self) -> io::Result<()> {
+    fn check(&mut self) -> io::Result<()> {
         Ok(())
     }
 

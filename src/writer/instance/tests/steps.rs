@@ -1,9 +1,6 @@
 //! Single steps of a rotation that fail, and fragments.
 
-use std::time::Duration;
-
 use super::{super::shared::RETRY_AFTER, *};
-use crate::clock;
 
 /// The number of the first call of this name in a healthy life of a few lines.
 fn first_call(name: &str) -> u64 {
@@ -20,16 +17,14 @@ fn a_failed_rotation_is_tried_again_after_a_second_and_not_before() {
     let (dir, files) = (Dir::new(), FaultyFileSystem::new(first_call("rename"), 1, Fault::Os(EACCES)));
     let file = on(&files, builder(&dir, 3)).expect("the file can be opened");
     (1..=3).for_each(|n| write(&file, line(n)));
-    let before = clock::instant();
+    let now = file.0.shared.clock.instant();
     write(&file, line(4));
-    let after = clock::instant();
     assert_eq!(
         (files.calls()[files.calls().len() - 2..].to_vec(), files.fired()),
         (vec!["rename", "append"], 1)
     );
     let retry_at = file.0.shared.state().retry_at.expect("a retry is due");
-    assert!((before + RETRY_AFTER..=after + RETRY_AFTER).contains(&retry_at));
-    file.0.shared.state().retry_at = Some(after + Duration::from_secs(3600));
+    assert_eq!(retry_at, now + RETRY_AFTER);
     let calls = files.calls().len();
     write(&file, line(5));
     assert_eq!(
@@ -38,7 +33,7 @@ fn a_failed_rotation_is_tried_again_after_a_second_and_not_before() {
         "a line and no rename"
     );
     assert_eq!(dir.lines("tasks.log").len(), 5, "the file grows beyond its limit meanwhile");
-    file.0.shared.state().retry_at = Some(clock::instant());
+    a_second_passes(&file);
     write(&file, line(6));
     assert_eq!(file.stats().rotations, 1);
     assert_eq!((dir.lines("tasks.log.1").len(), dir.lines("tasks.log").len()), (5, 1));
