@@ -9,12 +9,14 @@ use std::{
     time::Duration,
 };
 
-use crate::{clock, sys};
+use crate::{clock, line::Escaped, sys};
 
 /// What went wrong while something was set up: it names the input and what to do about it.
 ///
-/// The cause, if there is one, is the [`source`](error::Error::source) and is not printed by `Display`: print both.
-/// Converts into an [`io::Error`] of the cause's kind.
+/// The operating system's own words, if there are any, are the [`source`](error::Error::source), which `Display` does not print:
+/// print both, as `Debug` does. Converts into an [`io::Error`] of the cause's kind.
+///
+/// Control characters in what it quotes (a path, a setting, the error of a sink) are escaped as in a [line](crate::line).
 ///
 /// ```
 /// use std::error::Error as _;
@@ -39,8 +41,8 @@ enum Kind {
     Invalid { what: String },
     /// A path that another process has.
     InUse { path: PathBuf, pid: Option<u32>, advice: &'static str },
-    /// A file system call that failed.
-    Io { what: &'static str, path: PathBuf, cause: io::Error },
+    /// A file system call that failed. `detail` is what this crate knows of the reason, with the remedy.
+    Io { what: &'static str, path: PathBuf, detail: Option<String>, cause: io::Error },
     /// The same, where nobody knows the path.
     #[cfg(any(feature = "queue", feature = "rolling"))]
     IoSomewhere { what: &'static str, cause: io::Error },
@@ -57,9 +59,12 @@ impl Error {
         Error(Box::new(Kind::Invalid { what: what.into() }))
     }
 
-    /// `what` reads on as "could not `what` `path`".
+    /// `what` reads on as "could not `what` `path`". Of a cause that is a text of this crate `Display` prints that text, remedy
+    /// included, and the source keeps only its kind: a caller that prints both prints nothing twice.
     pub(crate) fn io(what: &'static str, path: &Path, cause: io::Error) -> Self {
-        Error(Box::new(Kind::Io { what, path: path.to_owned(), cause }))
+        let detail = cause.get_ref().map(ToString::to_string);
+        let cause = if detail.is_some() { cause.kind().into() } else { cause };
+        Error(Box::new(Kind::Io { what, path: path.to_owned(), detail, cause }))
     }
 
     /// `what` reads on as "could not `what`".
@@ -118,24 +123,36 @@ impl Error {
 /// The same as `Display`, and the cause behind it: what `main` prints of an error that it returns.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match error::Error::source(self) {
-            Some(cause) => write!(f, "{self}: {cause}"),
-            None => write!(f, "{self}"),
+        match &*self.0 {
+            Kind::Io { detail: Some(_), .. } => write!(f, "{self}"),
+            _ => match error::Error::source(self) {
+                Some(cause) => write!(f, "{self}: {}", Escaped(cause)),
+                None => write!(f, "{self}"),
+            },
         }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.0 {
+        Escaped(&*self.0).fmt(f)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Kind::Invalid { what } => f.write_str(what),
             Kind::InUse { path, pid, advice } => {
                 let who = pid.map_or("another process".to_owned(), |pid| format!("process {pid}"));
                 write!(f, "{path:?} is in use by {who}: {advice}")
             }
-            Kind::Io { what, path, cause } => write!(f, "could not {what} {path:?}{}", advice(cause.kind())),
+            Kind::Io { what, path, detail: Some(detail), .. } => {
+                write!(f, "could not {what} {path:?}: {detail}")
+            }
+            Kind::Io { what, path, cause, .. } => write!(f, "could not {what} {path:?}{}", advice(cause)),
             #[cfg(any(feature = "queue", feature = "rolling"))]
-            Kind::IoSomewhere { what, cause } => write!(f, "could not {what}{}", advice(cause.kind())),
+            Kind::IoSomewhere { what, cause } => write!(f, "could not {what}{}", advice(cause)),
             #[cfg(feature = "queue")]
             Kind::TimedOut { what } => f.write_str(what),
             #[cfg(feature = "queue")]
@@ -144,9 +161,10 @@ impl fmt::Display for Error {
     }
 }
 
-/// What to do about a file system call that failed, where that can be said.
-fn advice(cause: io::ErrorKind) -> &'static str {
-    match cause {
+/// What to do about a file system call that failed, where that can be said and the error itself doesn't say it.
+pub(crate) fn advice(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        _ if cause.get_ref().is_some() => "",
         ErrorKind::IsADirectory => ": it is a directory, give the path of a file",
         ErrorKind::InvalidInput => ": give the path of a regular file",
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
@@ -156,13 +174,34 @@ fn advice(cause: io::ErrorKind) -> &'static str {
         ErrorKind::PermissionDenied => ": allow this user to write there, or give another path",
         ErrorKind::ReadOnlyFilesystem => ": the file system is read-only, give another path",
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ": make room, or give another path",
+        ErrorKind::FileTooLarge => {
+            ": the limit on the size of files (RLIMIT_FSIZE, ulimit -f) is reached, raise it"
+        }
+        ErrorKind::InvalidFilename => ": the name is too long or not allowed here, give another path",
+        _ if is_out_of_descriptors(cause) => {
+            ": too many files are open, raise the limit (RLIMIT_NOFILE, ulimit -n)"
+        }
         _ => "",
     }
+}
+
+#[cfg(unix)]
+fn is_out_of_descriptors(cause: &io::Error) -> bool {
+    use rustix::io::Errno;
+
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| cause.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+#[cfg(not(unix))]
+fn is_out_of_descriptors(_cause: &io::Error) -> bool {
+    false
 }
 
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match &*self.0 {
+            // "other error" would say nothing.
+            Kind::Io { detail: Some(_), cause, .. } if cause.kind() == ErrorKind::Other => None,
             Kind::Io { cause, .. } => Some(cause),
             #[cfg(any(feature = "queue", feature = "rolling"))]
             Kind::IoSomewhere { cause, .. } => Some(cause),
@@ -240,7 +279,7 @@ pub(crate) fn report(trouble: Trouble, what: fmt::Arguments<'_>) {
     if too_soon || told.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err() {
         return;
     }
-    let line = format!("tracing-tasklog: {what}\n");
+    let line = format!("tracing-tasklog: {}\n", Escaped(what));
     // stderr is the last resort: if it fails, there is nobody left to tell.
     let _ = say(line.as_bytes());
 }

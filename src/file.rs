@@ -294,7 +294,7 @@ fn is_special(path: &Path) -> bool {
 }
 
 pub(crate) fn no_regular_file() -> io::Error {
-    io::Error::new(ErrorKind::InvalidInput, "it is no regular file")
+    io::Error::new(ErrorKind::InvalidInput, "it is no regular file: give the path of a regular file")
 }
 
 fn last_byte(mut file: &File, len: u64) -> io::Result<u8> {

@@ -46,7 +46,7 @@ const LEVEL: &str = "TASKLOG_LEVEL";
 /// # Errors
 ///
 /// - A global default subscriber is set already. It stays.
-/// - `$TASKLOG_LEVEL` is no level. (Empty, it counts as unset.)
+/// - `$TASKLOG_LEVEL` is no level. (Empty, it counts as unset. White space around a level is trimmed.)
 /// - [`TaskWriter::open`] refuses the spec.
 ///
 /// Nothing is changed on disk then, but that parent directories may have been made; and but for an empty file, if

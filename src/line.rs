@@ -89,6 +89,7 @@ use tracing::Level;
 
 pub(crate) use self::{
     buf::{Buf, copy},
+    escape::{Escaped, is_control_or_tab},
     id::{NO_TASK, push_prefix},
     write::{Draft, Outcome},
 };

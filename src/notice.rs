@@ -2,7 +2,6 @@
 
 use std::{
     cell::Cell,
-    error::Error as _,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
@@ -42,15 +41,14 @@ impl Notice {
     /// Tells about an error, and stderr, which nobody asks for stats, how many lines are lost so far.
     pub(crate) fn tell_with(&self, trouble: Trouble, error: &Error, lost: u64) {
         let Some(hook) = self.hook.as_ref().filter(|_| !IN_HOOK.get()) else {
-            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
             let lost = if lost > 0 { format!("; lines lost so far: {lost}") } else { String::new() };
-            return report(trouble, format_args!("{error}{cause}{lost}"));
+            return report(trouble, format_args!("{error:?}{lost}"));
         };
         IN_HOOK.set(true);
         let result = catch_unwind(AssertUnwindSafe(|| hook(error)));
         IN_HOOK.set(false);
         if result.is_err() {
-            report(Trouble::Panic, format_args!("the error hook panicked, it was called with: {error}"));
+            report(Trouble::Panic, format_args!("the error hook panicked, it was called with: {error:?}"));
         }
     }
 

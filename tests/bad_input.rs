@@ -1,9 +1,11 @@
 //! Bad input, each with its clear result: what comes in through spans and events here, what is set up wrongly in
-//! `paths.rs`.
+//! `paths.rs`, how errors and stderr show it in `told.rs`.
 
 #[path = "bad_input/paths.rs"]
 mod paths;
 mod support;
+#[path = "bad_input/told.rs"]
+mod told;
 
 use std::sync::Barrier;
 

@@ -122,6 +122,7 @@ fn the_level_comes_from_the_environment_and_counts_for_the_lifecycle_too() {
     assert_eq!(at("Warning"), tagged(&["error", "warn", "--- Retry 1 ---"]));
     assert_eq!(at("error"), tagged(&["error", "--- Retry 1 ---"]));
     let (first, last) = (["-- RUNNING", "error", "warn", "info"], ["--- Retry 1 ---", "-- SUCCESS"]);
+    assert_eq!(at(" error\n"), tagged(&["error", "--- Retry 1 ---"]));
     assert_eq!(at("debug"), tagged(&[&first[..], &["debug"], &last].concat()));
     assert_eq!(at("trace"), tagged(&[&first[..], &["debug", "trace"], &last].concat()));
     assert_eq!(at("off"), [""; 0]);

@@ -99,6 +99,12 @@ fn every_spec_leads_to_its_writer() {
     leads_to("./stdout", "stdout");
     leads_to("instance:stderr", "stderr");
     leads_to("instances", "instances");
+    for spec in ["tasks.log\n", " \ttasks.log", "\u{a0}instance:tasks.log\r\n"] {
+        leads_to(spec, "tasks.log"); // a line feed from a file of settings
+    }
+    for name in ["my tasks.log", "it's.log", "logs/tasks:1.log", "stdout.log", "router", "a-b"] {
+        leads_to(name, name);
+    }
     #[cfg(feature = "watch")]
     leads_to("watched:logs/tasks-{env:WORKER_ID}.log", "logs/tasks-3.log");
     #[cfg(feature = "queue")]
@@ -117,7 +123,55 @@ fn every_spec_leads_to_its_writer() {
         leads_to(":x", ":x");
         leads_to("++:x", "++:x");
     }
-    assert_eq!(opened("stdout"), (String::new(), None, true));
+    for spec in ["stdout", "stdout ", "stdout\n", "\n stdout\r\n"] {
+        assert_eq!(opened(spec), (String::new(), None, true), "{spec:?}");
+    }
+}
+
+#[test]
+fn what_looks_like_a_writer_and_is_none_makes_no_file() {
+    let expected = "expected instance:PATH, a bare PATH, ";
+    let refused = |spec: &str, parts: &[&str]| {
+        let (error, name, on_stdout) = opened(spec);
+        assert_eq!((name, on_stdout), (None, false), "{spec:?}");
+        let named = format!("{:?}", spec.trim());
+        for part in parts.iter().copied().chain([expected, named.as_str()]) {
+            assert!(error.contains(part), "{spec:?}: should say {part:?}: {error}");
+        }
+    };
+    let quotes = "has quotes in it, leave them out: ";
+    for spec in
+        ["\"stdout\"", "'stdout'", "instance:\"x.log\"", "instance:'x.log'", "\"x.log", "x.log\"\n", "`x`"]
+    {
+        refused(spec, &[quotes]);
+    }
+    for spec in ["watched:'x.log'", "queue:'q'", "queued+instance:\"x.log\"", "\u{201c}stdout\u{201d}"] {
+        refused(spec, &[quotes]);
+    }
+    for spec in ["std\nout", "x\t.log", "instance:x\u{1b}[31m.log", "stdout\u{202e}", "x.log\n# comment"] {
+        refused(spec, &["has a control character in it, leave it out: "]);
+    }
+    let no_writer = "which is no writer: ";
+    let slips = [
+        "sdtout",
+        "stdou",
+        "stdoutt",
+        "STDOT",
+        "std-out",
+        "stdout,",
+        "\u{feff}stdout",
+        "stder",
+        "queue",
+        "-",
+    ];
+    let others =
+        ["Instance:x", "file:x", "watched :x", "queued + instance:x", "app-1:x", "http://host/x", "syslog"];
+    for spec in slips.iter().chain(&others) {
+        refused(spec, &[no_writer, "if it is the path of a file, write \"instance:\" before it"]);
+    }
+    refused("instance: x.log", &["has white space before its path"]);
+    #[cfg(feature = "watch")]
+    refused("watched:\u{a0}x.log", &["has white space before its path"]);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //!
 //! A clean text, which is nearly every text, is recognized in one scan and left alone.
 
+use std::fmt::{self, Write};
+
 use super::Buf;
 use crate::ascii;
 
@@ -51,7 +53,7 @@ pub(super) fn escape_into(out: &mut Buf, text: &str, place: Place) {
         let rest = &text[at + c.len_utf8()..];
         if is_forbidden(c, rest, place) {
             out.push(&text.as_bytes()[clean_from..at]);
-            push_escape(out, c);
+            let _ = write_escape(out, c); // a buffer takes everything
             clean_from = at + c.len_utf8();
         }
     }
@@ -77,11 +79,44 @@ pub(super) fn is_control(c: char) -> bool {
     }
 }
 
-fn push_escape(out: &mut Buf, c: char) {
+/// Returns whether `c` has no place in a path, a setting or JSON: a TAB neither.
+pub(crate) fn is_control_or_tab(c: char) -> bool {
+    c == '\t' || is_control(c)
+}
+
+fn write_escape(out: &mut impl Write, c: char) -> fmt::Result {
     match c {
-        '\n' => out.push(b"\\n"),
-        '\r' => out.push(b"\\r"),
-        c => out.push(format!("\\u{{{:x}}}", u32::from(c)).as_bytes()),
+        '\n' => out.write_str("\\n"),
+        '\r' => out.write_str("\\r"),
+        c => write!(out, "\\u{{{:x}}}", u32::from(c)),
+    }
+}
+
+/// Shows a text outside of a log line, an error say, with the same characters escaped as in one: it may quote what others wrote.
+pub(crate) struct Escaped<T>(pub(crate) T);
+
+impl<T: fmt::Display> fmt::Display for Escaped<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping(f), "{}", self.0)
+    }
+}
+
+/// Passes a text on, piece by piece, with control characters escaped.
+struct Escaping<W>(W);
+
+impl<W: Write> Write for Escaping<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for piece in text.split_inclusive(is_control) {
+            let mut chars = piece.chars();
+            match chars.next_back().filter(|&c| is_control(c)) {
+                None => self.0.write_str(piece)?,
+                Some(c) => {
+                    self.0.write_str(chars.as_str())?;
+                    write_escape(&mut self.0, c)?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -121,6 +156,9 @@ mod tests {
             let mut out = Buf::new();
             escape_into(&mut out, raw, Place::Text);
             assert_eq!(String::from_utf8(out.bytes().to_vec()).expect("UTF-8"), shown);
+            if !raw.starts_with('-') {
+                assert_eq!(Escaped(raw).to_string(), shown, "outside of a line it is the same");
+            }
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::{
     env,
+    ffi::OsString,
     path::{Path, PathBuf, absolute, is_separator},
     process,
 };
 
-use crate::{Error, sys};
+use crate::{Error, line::is_control_or_tab, sys};
 
 /// The variable that `{instance}` stands for.
 const INSTANCE: &str = "TASKLOG_INSTANCE";
@@ -101,22 +102,24 @@ fn value_of(placeholder: &str, path: &Path) -> Result<String, Error> {
 }
 
 fn variable(name: &str, path: &Path) -> Result<String, Error> {
+    let refused = |what: String| {
+        Err(Error::invalid(format!("the environment variable {name:?}, which {path:?} needs, {what}")))
+    };
     let usable_name = !name.is_empty() && !name.contains(['=', '\0']);
-    match usable_name.then(|| env::var_os(name)).flatten() {
-        Some(value) if !value.is_empty() => value.into_string().map_err(|value| {
-            Error::invalid(format!(
-                "the environment variable {name}, which {path:?} needs, is not UTF-8: {value:?}"
-            ))
-        }),
-        _ => Err(Error::invalid(format!(
-            "the environment variable {name:?}, which {path:?} needs, is unset or empty"
-        ))),
+    match usable_name.then(|| env::var_os(name)).flatten().map(OsString::into_string) {
+        Some(Err(value)) => refused(format!("is not UTF-8: {value:?}")),
+        // A line feed, say, from the end of the file that the value was read from.
+        Some(Ok(value)) if value.contains(is_control_or_tab) => {
+            refused(format!("has a control character in it, leave it out: {value:?}"))
+        }
+        Some(Ok(value)) if !value.is_empty() => Ok(value),
+        _ => refused("is unset or empty".to_owned()),
     }
 }
 
 /// Refuses a value that would change the folder where only a part of the file's name is meant.
 fn part_of_name(value: String, what: &str, path: &Path) -> Result<String, Error> {
-    if value.contains(['/', '\\', '\0']) || value == ".." {
+    if value.contains(|c: char| ['/', '\\'].contains(&c) || is_control_or_tab(c)) || value == ".." {
         return Err(Error::invalid(format!(
             "{what} is {value:?}, which can't be part of the file name {path:?}"
         )));

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "queue")]
 mod queued;
+mod spec;
 
 use std::{io, path::Path};
 
@@ -12,6 +13,7 @@ use tracing_subscriber::fmt::MakeWriter;
 pub(crate) use self::queued::EndQueue;
 #[cfg(feature = "queue")]
 use self::queued::Queued;
+use self::spec::{EXPECTED, is_meant_for_a_kind, split, trimmed, unknown, usable};
 
 #[cfg(feature = "watch")]
 use super::WatchedFile;
@@ -20,10 +22,6 @@ use super::{
     stdout::{self, Stdout},
 };
 use crate::Error;
-
-/// What can be written before the colon, or alone.
-const EXPECTED: &str = "expected instance:PATH, a bare PATH, which means the same, watched:PATH, queue:DIRECTORY, stdout, \
-                        or, behind a queue, queued+instance:PATH, queued+watched:PATH, queued+stdout";
 
 /// What a worker's queue needs.
 #[cfg(all(unix, not(feature = "multiprocess")))]
@@ -81,9 +79,10 @@ impl TaskWriter {
     /// | `stdout` | standard output, for containers: whole lines, each written before the log call returns |
     /// | `queued+instance:…`, `queued+watched:…`, `queued+stdout` | the same behind a `SharedQueue` with every option at its default (feature `queue`): a thread of its own writes. It ends with the last clone, or with the guard of [`try_init`](crate::try_init); lines that are logged later are written directly. What the process leaves in it is written when it exits |
     ///
-    /// What looks like a kind of writer, two ASCII letters or more, `+` among them, before the first colon, is
-    /// taken for one. Put `instance:` before a path that looks so; `C:\logs\tasks.log` doesn't. The directory of a queue has no
-    /// placeholders, because all processes of the queue name the same; what has a brace is refused.
+    /// White space around the whole is trimmed: a line feed behind a setting, say. What looks like a kind of writer before the
+    /// first colon (two ASCII letters or more; digits, `+`, `-`, `_` and white space among them) is taken for one. Put `instance:`
+    /// before a path that looks so; `C:\logs\tasks.log` doesn't. The directory of a queue has no placeholders, because all
+    /// processes of the queue name the same; what has a brace is refused.
     ///
     /// On Unix a line goes past the buffer of `io::stdout`: a line that the program has begun to print, and not
     /// ended or flushed yet, follows it. A standard output that was closed before the program began is the null
@@ -92,8 +91,11 @@ impl TaskWriter {
     /// # Errors
     ///
     /// - The spec is empty, or has nothing after `instance:`, `watched:` or `queue:`.
-    /// - It asks for a writer that isn't there, or for one whose feature is off. A bare `stderr`, `STDOUT` or
-    ///   `queue+stdout`, which nobody means as the name of a file, is refused too, and so is a bare path behind `queued+`.
+    /// - It asks for a writer that isn't there, or for one whose feature is off. A bare word that looks like a writer is refused
+    ///   too, rather than taken for the name of a file: `stderr`, `STDOUT`, `sdtout`, `queue+stdout`, `syslog`, `-`, a kind
+    ///   without its path. So is a bare path behind `queued+`.
+    /// - It has a control character or a double quote in it, another quote around it or around its path, or white space before
+    ///   its path.
     /// - It asks for `queued+queue:`. What waits in the first queue dies with its process: that would take away what the second
     ///   one is for.
     /// - The directory of a queue has a brace, as a placeholder has.
@@ -107,9 +109,7 @@ impl TaskWriter {
     /// assert!(error.to_string().starts_with("\"syslog:local0\" asks for \"syslog\", which is no writer: "));
     /// ```
     pub fn open(spec: &str) -> Result<TaskWriter, Error> {
-        if spec.trim().is_empty() {
-            return Err(Error::invalid(format!("the writer {spec:?} is empty: {EXPECTED}")));
-        }
+        let spec = trimmed(spec)?;
         match spec.strip_prefix("queued+") {
             Some(behind) => TaskWriter::behind_a_queue(spec, behind),
             None => TaskWriter::at_once(spec, spec),
@@ -124,13 +124,15 @@ impl TaskWriter {
             (Some("instance" | "watched" | "queue"), "") => {
                 Err(Error::invalid(format!("{spec:?} has no path after the colon: {EXPECTED}")))
             }
-            (None | Some("instance"), path) => InstanceFile::builder(path).build().map(TaskWriter::from),
+            (None | Some("instance"), path) => {
+                InstanceFile::builder(usable(path, spec)?).build().map(TaskWriter::from)
+            }
             #[cfg(not(feature = "watch"))]
             (Some("watched"), _) => Err(Error::invalid(format!(
                 "{spec:?} asks for \"watched\", which needs the feature `watch` of tracing-tasklog"
             ))),
             #[cfg(feature = "watch")]
-            (Some("watched"), path) => WatchedFile::open(path).map(TaskWriter::from),
+            (Some("watched"), path) => WatchedFile::open(usable(path, spec)?).map(TaskWriter::from),
             #[cfg(not(all(feature = "multiprocess", unix)))]
             (Some("queue"), _) => {
                 Err(Error::invalid(format!("{spec:?} asks for \"queue\", which needs {NEEDED}")))
@@ -140,7 +142,9 @@ impl TaskWriter {
                 "{spec:?} has a brace in its directory: all processes of a queue share one, so there are no placeholders"
             ))),
             #[cfg(all(feature = "multiprocess", unix))]
-            (Some("queue"), directory) => super::SharedQueue::connect(directory).map(TaskWriter::from),
+            (Some("queue"), directory) => {
+                super::SharedQueue::connect(usable(directory, spec)?).map(TaskWriter::from)
+            }
             (Some(kind), _) => Err(unknown(spec, kind)),
         }
     }
@@ -242,34 +246,6 @@ impl TaskWriter {
             _ => None,
         }
     }
-}
-
-/// Splits off what looks like a kind of writer.
-fn split(spec: &str) -> (Option<&str>, &str) {
-    let is_kind = |text: &str| {
-        text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'+')
-            && text.bytes().filter(u8::is_ascii_alphabetic).count() >= 2
-    };
-    match spec.split_once(':') {
-        Some((kind, rest)) if is_kind(kind) => (Some(kind), rest),
-        _ => (None, spec),
-    }
-}
-
-/// Returns whether nobody means such a word, which has no colon, as the path of a file.
-fn is_meant_for_a_kind(word: &str) -> bool {
-    let word = word.to_ascii_lowercase();
-    ["stdout", "stderr"].contains(&word.as_str())
-        || word.starts_with("queue+")
-        || word.starts_with("queued+")
-        || word.ends_with("+stdout")
-}
-
-fn unknown(spec: &str, kind: &str) -> Error {
-    Error::invalid(format!(
-        "{spec:?} asks for \"{kind}\", which is no writer: {EXPECTED}; \
-         if it is the path of a file, write \"instance:\" before it"
-    ))
 }
 
 impl From<InstanceFile> for TaskWriter {

@@ -207,6 +207,18 @@ fn a_variable_that_is_not_utf_8_is_an_error() {
 }
 
 #[test]
+fn a_variable_with_a_control_character_is_an_error() {
+    let dir = Dir::new();
+    for (name, variable) in [("new/{env:WORKER}.log", "WORKER"), ("new/{instance}.log", "TASKLOG_INSTANCE")] {
+        for (value, shown) in [("3\n", r#""3\n""#), ("\t3", r#""\t3""#), ("3\u{202e}", r#""3\u{202e}""#)] {
+            let said = built_with(&dir, name, &[(variable, value.into())]);
+            assert_says(&said, &["refused ", variable, name, "a control character", "leave it out", shown]);
+        }
+    }
+    assert_eq!(dir.names(), [""; 0]);
+}
+
+#[test]
 fn an_instance_with_a_slash_is_an_error() {
     let dir = Dir::new();
     for value in ["a/b", "../other", "..", "a\\b"] {
@@ -270,11 +282,8 @@ mod unix {
         }
         let path = std::env::var_os("LOG").expect("the parent says where");
         let error = refused(InstanceFile::builder(path), ErrorKind::InvalidInput);
-        assert_says(&error.to_string(), &["tasks.log", "give the path of a regular file"]);
-        assert_eq!(
-            std::error::Error::source(&error).expect("it has one").to_string(),
-            "it is no regular file"
-        );
+        let parts = ["tasks.log", "it is no regular file", "give the path of a regular file"];
+        assert_says(&error.to_string(), &parts);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::{
     calendar::{Every, Period, Zone},
     clock::Clock,
     error::Trouble,
-    file::{FileSystem, RealFileSystem},
+    file::{FileSystem, RealFileSystem, no_regular_file},
     notice::Notice,
     sys,
     writer::{handle::Handle, path, turns::Turns},
@@ -341,9 +341,7 @@ fn resolved(files: &dyn FileSystem, path: &Path, mode: Option<u32>) -> io::Resul
             path.canonicalize()
         }
         Some(found) if found.is_dir => Err(io::ErrorKind::IsADirectory.into()),
-        Some(found) if !found.is_file => {
-            Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
-        }
+        Some(found) if !found.is_file => Err(no_regular_file()),
         _ => match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => Ok(parent.canonicalize()?.join(name)),
             _ => Ok(path.to_owned()),

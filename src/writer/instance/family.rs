@@ -157,7 +157,10 @@ impl Family {
                 return Err(io::Error::new(ErrorKind::ResourceBusy, what));
             };
             if family.list.is_none() {
-                return Err(io::Error::new(ErrorKind::PermissionDenied, "its folder can't be written"));
+                return Err(io::Error::new(
+                    ErrorKind::PermissionDenied,
+                    "its folder can't be written: allow this user to write there",
+                ));
             }
             self.own.iter().for_each(|id| family.add(*id));
             *self = family;
@@ -254,7 +257,10 @@ enum Lock {
 fn open_lock(files: &dyn FileSystem, lock: &Path, mode: Option<u32>) -> io::Result<Option<Opened>> {
     let found = files.find(lock)?;
     if found.is_some_and(|found| !found.is_file) {
-        return Err(io::Error::new(ErrorKind::InvalidInput, format!("{lock:?} is no regular file")));
+        return Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            format!("{lock:?} is no regular file: move it away"),
+        ));
     }
     match files.open(lock, mode) {
         // One that is there and can't be opened is somebody's: to go on without it would be to ignore the lock.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::clock;
+use crate::{clock, line::is_control_or_tab};
 
 /// How the log says that lines were lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,7 +128,7 @@ fn in_json(text: &str) -> String {
     for char in text.chars() {
         let _ = match char {
             '"' | '\\' => write!(escaped, "\\{char}"),
-            char if char.is_control() => write!(escaped, "\\u{:04x}", u32::from(char)),
+            char if is_control_or_tab(char) => write!(escaped, "\\u{:04x}", u32::from(char)),
             char => write!(escaped, "{char}"),
         };
     }
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn in_json_a_reason_is_escaped() {
-        let text = announced(Announce::Json, "disk \"full\" \\ \n\u{9b}");
+        let text = announced(Announce::Json, "disk \"full\" \\ \n\u{9b}\u{202e}");
         let (first, second) = text.split_once('\n').expect("two lines");
         assert!(
             first.starts_with("{\"timestamp\":\"20") && first.contains("Z\",\"level\":\"WARN\","),
@@ -165,7 +165,7 @@ mod tests {
         let end = ",\"fields\":{\"message\":\"2 lines dropped\",\"lines\":2,\"reason\":\"queue full\"},\
                    \"target\":\"tracing_tasklog\"}";
         assert!(first.ends_with(end), "{first}");
-        assert!(second.contains(r#""reason":"disk \"full\" \\ \u000a\u009b"}"#), "{second}");
+        assert!(second.contains(r#""reason":"disk \"full\" \\ \u000a\u009b\u202e"}"#), "{second}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     Error,
+    error::advice,
     sys::{
         self,
         map::{self, Numbers, Range},
@@ -108,7 +109,7 @@ pub(in crate::writer) fn make(
         }
     };
     let (path, file, numbers, [main, aside], own) = made.map_err(|cause| {
-        let of = format!("a ring of {} bytes: {cause}", passport.file_len());
+        let of = format!("a ring of {} bytes: {cause}{}", passport.file_len(), advice(&cause));
         Error::io("make a ring in the directory", directory.path(), io::Error::new(cause.kind(), of))
     })?;
     let lanes = [
@@ -148,7 +149,7 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
         return Err(io::Error::new(
             ErrorKind::FileTooLarge,
             format!(
-                "a ring of {len} bytes is more than RLIMIT_FSIZE allows, {limit}: set a smaller capacity_bytes"
+                "more than RLIMIT_FSIZE (ulimit -f) allows, {limit} bytes: set a smaller capacity_bytes, or raise the limit"
             ),
         ));
     }

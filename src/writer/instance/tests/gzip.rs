@@ -173,10 +173,7 @@ fn somebody_elses_file_in_the_place_of_the_copy_stays_and_is_told() {
     let hook = Arc::clone(&told);
     let file = builder(&dir)
         .compress(true)
-        .on_error(move |error| {
-            let cause = std::error::Error::source(error).map(ToString::to_string);
-            hook.lock().expect("no hook panics").push(cause.unwrap_or_default());
-        })
+        .on_error(move |error| hook.lock().expect("no hook panics").push(error.to_string()))
         .build();
     drop(file.expect("the file can be opened"));
     let told = told.lock().expect("no hook panics");
