@@ -84,8 +84,8 @@ impl Error {
     }
 
     pub(crate) fn in_use(path: &Path, pid: Option<u32>) -> Self {
-        let advice = "give each process a path of its own, with {instance} or {pid} in it, or set \
-                      if_in_use(InUse::NextFree)";
+        let advice = "give each process a path of its own, with {instance} or {pid} in it ({host} in containers, where each \
+                      has the pid 1), or set if_in_use(InUse::NextFree)";
         Error(Box::new(Kind::InUse { path: path.to_owned(), pid, advice }))
     }
 

@@ -27,7 +27,7 @@ use crate::Error;
 /// `tasks.log` keeps its name; `tasks.log.1` is the newest backup. A line is never split over two files. Every line
 /// is with the operating system when the log call returns: whatever happens to the process, it is in the file.
 ///
-/// Give each process a path of its own, best by a placeholder. A second process on the same path gets an error that
+/// Give each process a path of its own, best by a placeholder: `{instance}`, or `{host}` in containers. A second process on the same path gets an error that
 /// names it ([`Error::is_in_use`]), or the next free name ([`InUse::NextFree`]). Nothing that this log did not write is
 /// ever renamed, overwritten or removed: which files are its own is kept in `.tasks.log.lock` beside it, which also
 /// holds the lock. If that list is lost, the backups of before stay for good.
@@ -113,6 +113,9 @@ impl InstanceFile {
     /// `{pid}` in the path stands for the number of the process, `{host}` for the name of the machine, `{env:NAME}`
     /// for an environment variable, `{instance}` for `$TASKLOG_INSTANCE` or, if that is unset, the number of the
     /// process; `{{` is a brace.
+    ///
+    /// In containers every process may have the number 1, and `{pid}` and `{instance}` are the same in all of them. If they share
+    /// the directory of the log, put `{host}` into the path (the name of the container, by default), or set `$TASKLOG_INSTANCE`.
     pub fn builder(path: impl AsRef<Path>) -> InstanceFileBuilder {
         InstanceFileBuilder::new(path.as_ref())
     }

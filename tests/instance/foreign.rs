@@ -92,8 +92,8 @@ fn a_file_that_has_the_name_of_the_lock_and_is_none_is_an_error_and_left_alone()
     let dir = Dir::new();
     dir.write(".tasks.log.lock", "something else\n");
     let error = builder(&dir).build().expect_err("it is somebody's");
-    let cause = std::error::Error::source(&error).expect("the cause").to_string();
-    assert!(cause.contains(".tasks.log.lock\" is no lock of this crate"), "{cause}");
+    assert!(error.to_string().contains(".tasks.log.lock\" is no lock of this crate"), "{error}");
+    assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::InvalidData);
     assert_eq!(dir.read(".tasks.log.lock"), "something else\n");
 }
 

@@ -36,7 +36,8 @@ fn assert_refused(error: &Error, dir: &Dir, pid: u32) {
     assert!(error.is_in_use(), "{error}");
     assert_eq!(error.path(), Some(dir.path("tasks.log").as_path()));
     let wanted = format!(
-        "{:?} is in use by process {pid}: give each process a path of its own, with {{instance}} or {{pid}} in it, \
+        "{:?} is in use by process {pid}: give each process a path of its own, with {{instance}} or {{pid}} in it \
+         ({{host}} in containers, where each has the pid 1), \
          or set if_in_use(InUse::NextFree)",
         dir.path("tasks.log")
     );
