@@ -178,3 +178,38 @@ mod modes {
         assert_eq!(mode(&dir, "tasks.log"), 0o640, "not asked for, not changed");
     }
 }
+
+#[test]
+fn backups_beyond_a_lowered_number_go_at_the_next_start_and_nothing_else() {
+    let dir = Dir::new();
+    let life = |backups: usize, lines: std::ops::Range<u32>| {
+        let file = builder(&dir).max_bytes(4).backups(backups).build().expect("the file can be opened");
+        lines.for_each(|n| write(&file, format!("{n:03}\n")));
+        assert_eq!(file.stats().errors, 0);
+    };
+    life(8, 1..10);
+    dir.write("tasks.log.11", "somebody's");
+    std::fs::rename(dir.path("tasks.log.8"), dir.path("tasks.log.12")).expect("it is there");
+    life(2, 0..0);
+    assert_eq!(contents(&dir)[1..], ["007\n", "008\n", "009\n"], "{:?}", dir.names());
+    assert_eq!(dir.names(), ["tasks.log", "tasks.log.1", "tasks.log.11", "tasks.log.2"]);
+    life(3, 10..13);
+    assert_eq!(dir.names(), ["tasks.log", "tasks.log.1", "tasks.log.11", "tasks.log.2", "tasks.log.3"]);
+    assert_eq!((dir.read("tasks.log.3"), dir.read("tasks.log.11")), ("009\n".into(), "somebody's".into()));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_new_live_file_never_has_the_inode_of_the_backup_that_goes() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let dir = Dir::new();
+    let file = builder(&dir).max_bytes(4).backups(2).build().expect("the file can be opened");
+    let inode = |name: &str| std::fs::metadata(dir.path(name)).expect("it is there").ino();
+    (1..=3).for_each(|n| write(&file, format!("{n:03}\n")));
+    for n in 4..=100 {
+        let oldest = inode("tasks.log.2");
+        write(&file, format!("{n:03}\n"));
+        assert_ne!(inode("tasks.log"), oldest, "rotation {n}");
+    }
+}

@@ -129,6 +129,9 @@ impl InstanceFileBuilder {
     }
 
     /// Sets how many backups are kept beside the live file (default: 5). 0 is an error: it would throw lines away.
+    ///
+    /// What an earlier run has left beyond the number is removed when the log is opened, the oldest ones. While a rotation is
+    /// under way there is one more.
     pub fn backups(mut self, backups: usize) -> Self {
         self.backups = backups;
         self
@@ -214,6 +217,11 @@ impl InstanceFileBuilder {
         });
         let log = Log::new(Arc::clone(&shared))?;
         ending::register(&shared);
+        let surplus = shared.remove_surplus(&shared.state());
+        if let Err(cause) = surplus {
+            let error = Error::io("remove the surplus backups of", &shared.path, cause);
+            shared.notice.tell(Trouble::Rotation, &error);
+        }
         #[cfg(unix)]
         if let Some(keep) = self.keep_instances
             && let Err(cause) = prune(&*shared.files, &shared.path, &name, keep)

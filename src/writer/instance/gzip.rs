@@ -128,7 +128,7 @@ fn compress_all(shared: &Shared) {
 /// half goes first.
 fn next_backup(shared: &Shared) -> io::Result<Option<Reading>> {
     let state = shared.state();
-    for slot in shared.slots(&state, GAPS)?.iter().rev() {
+    for slot in shared.slots(&state, shared.backups, GAPS)?.iter().rev() {
         let [plain, compressed @ ..] = slot.backups.as_slice() else { continue };
         if is_compressed(plain) {
             continue;
@@ -173,7 +173,7 @@ fn compress_one(shared: &Shared, mut backup: Reading) -> io::Result<()> {
 
 /// Returns the name that a backup has now.
 fn place_of(shared: &Shared, state: &State, id: FileId) -> io::Result<Option<PathBuf>> {
-    for path in shared.slots(state, GAPS)?.into_iter().flat_map(|slot| slot.backups) {
+    for path in shared.slots(state, shared.backups, GAPS)?.into_iter().flat_map(|slot| slot.backups) {
         if shared.files.find(&path)?.is_some_and(|found| found.id == id) {
             return Ok(Some(path));
         }

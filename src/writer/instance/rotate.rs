@@ -9,12 +9,16 @@
 //! 1. A fragment at the end of the live file is closed, so that every line of a backup is whole or marked.
 //! 2. Of a backup that lies there twice, because its compression was stopped at the last step, the compressed half is
 //!    removed: parted, the two would look like two backups.
-//! 3. If all slots are taken, the backup in the oldest is removed: the only step that takes lines away.
-//! 4. Backups are renamed from the first free slot down: the third to the fourth, the second to the third, and so on.
-//!    Stopped anywhere, this leaves a gap, and the next rotation begins at the gap.
-//! 5. The live file is renamed to the first slot, which is free by now. It stays open, so lines still have a place. If
+//! 3. Backups are renamed from the first free slot down: the third to the fourth, the second to the third, and so on.
+//!    Stopped anywhere, this leaves a gap, and the next rotation begins at the gap. If all slots are taken, the oldest backup
+//!    goes to one slot more. What is there already, of a rotation that was stopped before its last step, is removed first.
+//! 4. The live file is renamed to the first slot, which is free by now. It stays open, so lines still have a place. If
 //!    the path leads to another file, because somebody has moved or removed ours, there is nothing to rename.
-//! 6. A new live file is opened and put on the list. Until that succeeds lines go to the old one.
+//! 5. A new live file is opened and put on the list. Until that succeeds lines go to the old one.
+//! 6. The backup in the slot beyond the last is removed: the only step that takes lines away. It comes last, because a file
+//!    system may give the inode of a removed file to the next one, and log shippers would take the new live file for it. (On a
+//!    full disk it comes before step 5, which may need the room.) A process that is killed before it leaves one backup more
+//!    than there may be, which the next start removes.
 //!
 //! No rename replaces anything: on Linux the kernel refuses a name that is taken, also one that was free a moment ago. A step that
 //! fails ends the rotation: the line is written to the file that is open, the size limit is exceeded, and a second
@@ -23,10 +27,11 @@
 
 use std::{
     io::{self, ErrorKind},
+    mem,
     path::{Path, PathBuf},
 };
 
-use super::shared::{Shared, State};
+use super::shared::{GAPS, Shared, State};
 use crate::file::{Found, Opened};
 
 /// The suffix of a compressed backup.
@@ -45,9 +50,37 @@ impl Shared {
             }
             state.is_renamed = true;
         }
-        let opened = self.open_live()?;
+        let opened = match self.open_live() {
+            Err(error) if error.kind() == ErrorKind::StorageFull && !state.oldest.is_empty() => {
+                state.tail.stats.errors += 1;
+                self.remove_oldest(state);
+                self.open_live()?
+            }
+            opened => opened?,
+        };
         self.add_to_list(state, &opened);
+        self.remove_oldest(state);
         Ok(opened)
+    }
+
+    /// Removes the backup for which there is no slot. If it can't be removed, the next rotation begins with it, and tells if
+    /// that fails again.
+    fn remove_oldest(&self, state: &mut State) {
+        for path in mem::take(&mut state.oldest) {
+            let found = self.files.find(&path);
+            let is_own = found.map(|found| found.is_some_and(|found| is_own(state, &found)));
+            if is_own.and_then(|is_own| if is_own { self.files.remove(&path) } else { Ok(()) }).is_err() {
+                state.tail.stats.errors += 1;
+            }
+        }
+    }
+
+    /// Removes the oldest backups, as many as there are more than there may be: an earlier life was to keep more of them, or
+    /// was killed in a rotation.
+    pub(super) fn remove_surplus(&self, state: &State) -> io::Result<()> {
+        let slots = self.slots(state, usize::MAX, GAPS)?;
+        let surplus = slots.iter().filter(|slot| !slot.backups.is_empty()).skip(self.backups);
+        surplus.flat_map(|slot| &slot.backups).try_for_each(|path| self.files.remove(path))
     }
 
     /// Puts a live file on the list of what is the log's own.
@@ -70,8 +103,8 @@ impl Shared {
     }
 
     /// Frees the first slot. Returns its path.
-    fn make_room(&self, state: &State) -> io::Result<PathBuf> {
-        let mut slots = self.slots(state, 1)?;
+    fn make_room(&self, state: &mut State) -> io::Result<PathBuf> {
+        let mut slots = self.slots(state, self.backups.saturating_add(1), 1)?;
         for slot in &mut slots {
             slot.backups.iter().skip(1).try_for_each(|compressed| self.files.remove(compressed))?;
             slot.backups.truncate(1);
@@ -79,25 +112,28 @@ impl Shared {
         let first_free = match slots.iter().position(|slot| slot.backups.is_empty()) {
             Some(free) => free,
             None => {
-                let oldest = slots.len() - 1;
-                slots[oldest].backups.iter().try_for_each(|path| self.files.remove(path))?;
-                oldest
+                slots[self.backups].backups.iter().try_for_each(|path| self.files.remove(path))?;
+                self.backups
             }
         };
         for to in (1..=first_free).rev() {
             for path in &slots[to - 1].backups {
-                self.files.rename(path, &self.renumbered(path, slots[to].number))?;
+                let renumbered = self.renumbered(path, slots[to].number);
+                self.files.rename(path, &renumbered)?;
+                if to == self.backups {
+                    state.oldest.push(renumbered);
+                }
             }
         }
         Ok(backup(&self.path, slots[0].number))
     }
 
-    /// Returns the log's slots: as many numbers as there may be backups, those left out at which somebody else's file is.
-    /// No further than to so many that are free: each costs two system calls.
-    pub(super) fn slots(&self, state: &State, mut free: usize) -> io::Result<Vec<Slot>> {
+    /// Returns the log's slots, `most` of them: the numbers at which no file of somebody else is. No further than to so many
+    /// that are free: each costs two system calls.
+    pub(super) fn slots(&self, state: &State, most: usize, mut free: usize) -> io::Result<Vec<Slot>> {
         let mut slots = Vec::new();
         for number in 1.. {
-            if slots.len() == self.backups || free == 0 {
+            if slots.len() == most || free == 0 {
                 break;
             }
             if let Some(slot) = self.slot(state, number)? {

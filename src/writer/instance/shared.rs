@@ -63,6 +63,8 @@ pub(super) struct State {
     pub(super) tail: Tail,
     /// Whether the open file has been renamed away, and no new one is open yet.
     pub(super) is_renamed: bool,
+    /// The names of the backup for which there is no slot, while a rotation is under way.
+    pub(super) oldest: Vec<PathBuf>,
     /// The hour, day or week of the file, if it is rotated by time.
     pub(super) period: Option<Period>,
     /// The second of the last look at the path.
@@ -179,7 +181,11 @@ impl Shared {
         state.file.sync().map_err(failed)?;
         let new_backups =
             usize::try_from(state.tail.stats.rotations - state.synced_rotations).unwrap_or(usize::MAX);
-        let slots = if new_backups > 0 { self.slots(&state, GAPS).map_err(failed)? } else { Vec::new() };
+        let slots = if new_backups > 0 {
+            self.slots(&state, self.backups, GAPS).map_err(failed)?
+        } else {
+            Vec::new()
+        };
         let newest = new_backups.saturating_add(usize::from(state.is_renamed));
         for path in slots.iter().take(newest).flat_map(|slot| &slot.backups) {
             self.files.sync(path).map_err(failed)?;
@@ -211,6 +217,7 @@ impl State {
             len: opened.len,
             tail,
             is_renamed: false,
+            oldest: Vec::new(),
             period,
             looked_at,
             is_suspect: false,

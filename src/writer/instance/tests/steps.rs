@@ -99,3 +99,56 @@ fn a_live_file_that_was_deleted_comes_back_with_the_next_rotation() {
     assert_eq!(dir.read("tasks.log"), line(4));
     assert_eq!(file.stats().errors, 0);
 }
+
+#[test]
+fn the_new_live_file_is_there_before_the_oldest_backup_goes() {
+    let (dir, files) = (Dir::new(), FaultyFileSystem::healthy());
+    let file = on(&files, builder(&dir, 2)).expect("the file can be opened");
+    (1..=9).for_each(|n| write(&file, line(n)));
+    let (root, names) = (dir.root().to_owned(), Arc::new(Mutex::new(Vec::new())));
+    let seen = Arc::clone(&names);
+    files.meanwhile("remove", move || {
+        let names = fs::read_dir(root).expect("it is there").map(|entry| entry.expect("a name").file_name());
+        seen.lock().expect("no test panics with it").extend(names);
+    });
+    write(&file, line(10));
+    let names = names.lock().expect("no test panics with it");
+    assert!(names.contains(&"tasks.log".into()) && names.contains(&"tasks.log.3".into()), "{names:?}");
+    assert_eq!(dir.names(), ["tasks.log", "tasks.log.1", "tasks.log.2"]);
+    assert_eq!(file.stats().errors, 0);
+}
+
+#[test]
+fn where_there_is_no_room_for_a_new_file_the_oldest_backup_goes_first() {
+    let (dir, files) = (Dir::new(), FaultyFileSystem::healthy());
+    let file = on(&files, builder(&dir, 2)).expect("the file can be opened");
+    (1..=9).for_each(|n| write(&file, line(n)));
+    let before = files.calls().len();
+    write(&file, line(10));
+    let rotation = files.calls().split_off(before);
+    let open = rotation.iter().position(|call| call.starts_with("open") || *call == "create_new");
+    let (dir, files) = (Dir::new(), FaultyFileSystem::healthy());
+    let file = on(&files, builder(&dir, 2)).expect("the file can be opened");
+    (1..=9).for_each(|n| write(&file, line(n)));
+    files.fail_after(open.expect("a rotation opens a file") as u64, 1, Fault::Os(ENOSPC));
+    write(&file, line(10));
+    assert_eq!((file.stats().rotations, file.stats().errors, files.fired()), (3, 1, 1));
+    assert_eq!(dir.names(), ["tasks.log", "tasks.log.1", "tasks.log.2"]);
+}
+
+#[test]
+fn an_oldest_backup_that_can_not_be_removed_goes_with_the_next_rotation() {
+    let (dir, files) = (Dir::new(), FaultyFileSystem::healthy());
+    let file = on(&files, builder(&dir, 2)).expect("the file can be opened");
+    (1..=9).for_each(|n| write(&file, line(n)));
+    let before = files.calls().len();
+    write(&file, line(10));
+    let remove = files.calls().split_off(before).iter().position(|call| *call == "remove");
+    (11..=12).for_each(|n| write(&file, line(n)));
+    files.fail_after(remove.expect("the oldest was removed") as u64, 1, Fault::Os(EACCES));
+    write(&file, line(13));
+    assert_eq!((files.fired(), dir.names().len(), file.stats().rotations), (1, 4, 4));
+    (14..=16).for_each(|n| write(&file, line(n)));
+    assert_eq!(dir.names(), ["tasks.log", "tasks.log.1", "tasks.log.2"]);
+    assert_eq!((file.stats().errors, file.stats().rotations), (1, 5));
+}
