@@ -101,12 +101,42 @@ pub use self::{
 /// A fragment ends in this character, CAN, when a later writer had to close it.
 pub(crate) const CAN: char = '\u{18}';
 
+/// The two spellings of one expression, which differ in how a named group begins.
+macro_rules! expression {
+    ($group:literal) => {
+        concat!(
+            r"^\[",
+            $group,
+            r"id>[^\[\]]+)\] \[",
+            $group,
+            r"name>[^\[\]]+)\] (?:--- Retry ",
+            $group,
+            r"retry>[1-9][0-9]*) ---|",
+            $group,
+            r"timestamp>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})?) (?:-- ",
+            $group,
+            r"status>RUNNING|SUCCESS|FAILED|INTERRUPTED)",
+            $group,
+            r"outcome>(?: [^\x18]*)?)|",
+            $group,
+            r"text>[^\x18]*)))$"
+        )
+    };
+}
+
 /// A regular expression for log shippers: every line of the default form matches it, with the named groups
 /// `id`, `name`, `retry`, `timestamp`, `status`, `outcome` and `text`.
 ///
-/// It is written for the syntax that RE2, Go, Vector, Fluent Bit, Promtail and the `regex` crate have in common,
-/// and takes the line without its LF. A torn line (its last character is CAN) and a line of another program match
-/// nothing; of a date it checks the shape only. [`parse()`] is the stricter judge.
+/// Named groups are spelled in two ways, and some tools have none. Take the constant that your tool reads:
+///
+/// | constant | spelling | tools |
+/// |---|---|---|
+/// | [`REGEX`] | `(?P<id>…)` | RE2, Go, Python, the `regex` crate: Promtail, Loki, Vector, the OpenTelemetry Collector, Telegraf |
+/// | [`REGEX_ANGLE`] | `(?<id>…)` | Onigmo and Oniguruma, Ruby, PCRE2, Perl, JavaScript, .NET, Java: Fluent Bit, Fluentd, Logstash, `grep -P` |
+/// | [`REGEX_ERE`] | no names | POSIX: `grep -E`, `awk`, `sed -E` |
+///
+/// Each takes one line without its LF. A torn line (its last character is CAN) and a line of another program match
+/// nothing; of a date they check the shape only. [`parse()`] is the stricter judge.
 ///
 /// ```
 /// use tracing_tasklog::line::REGEX;
@@ -117,7 +147,33 @@ pub(crate) const CAN: char = '\u{18}';
 /// assert_eq!(&found["status"], "FAILED");
 /// assert_eq!(&found["outcome"], " elapsed=9.104s");
 /// ```
-pub const REGEX: &str = r"^\[(?P<id>[^\[\]]+)\] \[(?P<name>[^\[\]]+)\] (?:--- Retry (?P<retry>[1-9][0-9]*) ---|(?P<timestamp>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})?) (?:-- (?P<status>RUNNING|SUCCESS|FAILED|INTERRUPTED)(?P<outcome>(?: [^\x18]*)?)|(?P<text>[^\x18]*)))$";
+pub const REGEX: &str = expression!("(?P<");
+
+/// [`REGEX`] in the spelling of Onigmo (Fluent Bit, Fluentd, Ruby), PCRE2, JavaScript, .NET and Java: `(?<id>…)`.
+///
+/// ```
+/// use tracing_tasklog::line::{REGEX, REGEX_ANGLE};
+///
+/// assert_eq!(REGEX_ANGLE, REGEX.replace("(?P<", "(?<"));
+/// ```
+pub const REGEX_ANGLE: &str = expression!("(?<");
+
+/// [`REGEX`] as an extended regular expression of POSIX, for `grep -E`, `awk` and `sed -E`: without names, and without
+/// anything that not all of them know. Beyond [`REGEX`] it matches no line with a raw control character in its text.
+///
+/// Its groups have no meaning of their own: take a line apart at its brackets, by `awk -F'[][]'` say.
+///
+/// ```
+/// use tracing_tasklog::line::REGEX_ERE;
+///
+/// // grep -vE "$EXPRESSION" tasks.log: the lines that are none
+/// assert!(REGEX_ERE.starts_with('^') && REGEX_ERE.ends_with('$') && !REGEX_ERE.contains("(?"));
+/// ```
+pub const REGEX_ERE: &str = concat!(
+    r"^\[[^][]+\] \[[^][]+\] (--- Retry [1-9][0-9]* ---|[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9]",
+    r"(\.[0-9]+)?(Z|[+-][0-9][0-9]:[0-9][0-9])? (-- (RUNNING|SUCCESS|FAILED|INTERRUPTED)( ([^[:cntrl:]]|[[:blank:]])*)?|",
+    r"([^[:cntrl:]]|[[:blank:]])*))$"
+);
 
 /// One line, parsed: borrowed from the input, every text as it is shown (escapes are not undone).
 ///
