@@ -2,6 +2,8 @@
 
 #![cfg(unix)]
 
+#[path = "instance_fork/daemon.rs"]
+mod daemon;
 mod support;
 
 use std::{io::Write as _, path::Path, time::Duration};

@@ -54,8 +54,13 @@ use crate::Error;
 /// # After fork(2)
 ///
 /// The child's lines go to the same file. Only the process that opened the log rotates it, and its limit counts its own
-/// lines only: open the log after daemonizing, and in each worker of a prefork server. The lock goes with the last of
-/// them: while a child lives, no other process gets the path. With `compress`, a child that is stopped between finding
+/// lines only: in a prefork server, open a log in each worker. The lock goes with the last of them: while a child lives, no
+/// other process gets the path.
+///
+/// When the process that opened the log is gone, because the program has daemonized, say, a child that logs takes the lock and
+/// the rotation over, within a second. Of several children one does, and when that is gone, another. From then on only the
+/// child that has taken over keeps other processes from the path. Backups are not compressed by a child: the error hook or stderr
+/// is told so once, and the next start compresses them. With `compress`, a child that is stopped between finding
 /// the file and writing to it, for as long as a rotation and the compression take, loses that line.
 ///
 /// # Examples

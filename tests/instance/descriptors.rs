@@ -1,11 +1,7 @@
 //! Descriptors that other code of the process has closed, as libraries do that daemonize, and whose numbers are used again.
 
-// `close` of the C library: there is no safe way to close what another owner has open.
-#![allow(unsafe_code)]
-
 use std::{
     env,
-    ffi::c_int,
     fs::{self, File, OpenOptions},
     io::Write as _,
     path::{Path, PathBuf},
@@ -17,22 +13,10 @@ use tracing_tasklog::writer::InstanceFile;
 use crate::support::{
     child::{Child, role},
     dir::Dir,
+    fork::close_all,
     verify::{Expect, LogFamily, numbered},
     wait_within,
 };
-
-unsafe extern "C" {
-    fn close(fd: c_int) -> c_int;
-}
-
-/// Closes every descriptor but the first three.
-fn close_all() {
-    for fd in 3..256 {
-        // SAFETY: it is a process of the test's own, whose other owners of descriptors don't use them any more, but for the log:
-        // that is what is tested.
-        unsafe { close(fd) };
-    }
-}
 
 fn write(file: &InstanceFile, n: u64) {
     super::write(file, numbered(0, n, 9) + "\n");

@@ -22,6 +22,10 @@ unsafe extern "C" {
     fn fork() -> c_int;
     fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
     fn kill(pid: c_int, signal: c_int) -> c_int;
+    fn setsid() -> c_int;
+    fn open(path: *const std::ffi::c_char, flags: c_int) -> c_int;
+    fn dup2(from: c_int, to: c_int) -> c_int;
+    fn close(fd: c_int) -> c_int;
     fn _exit(status: c_int) -> !;
 }
 
@@ -48,6 +52,42 @@ pub fn forked(in_child: impl FnOnce()) -> c_int {
     }
     assert!(pid > 0, "fork");
     pid
+}
+
+/// Runs `in_daemon` in a daemon, as programs become one: two forks and a session of its own between them, and nothing at the
+/// three standard descriptors. Returns when the process between is gone.
+pub fn daemonized(in_daemon: impl FnOnce()) {
+    let between = forked(|| {
+        // SAFETY: plain system calls; the path ends in NUL.
+        unsafe {
+            assert!(setsid() > 0, "setsid");
+            let null = open(c"/dev/null".as_ptr(), 2);
+            (0..3).for_each(|fd| assert!(dup2(null, fd) == fd, "dup2"));
+            close(null);
+        }
+        forked(in_daemon);
+    });
+    wait_for(between);
+}
+
+/// Closes every descriptor but the first three, as libraries do that daemonize.
+pub fn close_all() {
+    for fd in 3..256 {
+        // SAFETY: those who own descriptors don't use them any more, but for the log: that is what is tested.
+        unsafe { close(fd) };
+    }
+}
+
+/// Returns whether a process is there, be it a zombie.
+pub fn lives(pid: u32) -> bool {
+    // SAFETY: signal 0 asks and does nothing.
+    unsafe { kill(pid.cast_signed(), 0) == 0 }
+}
+
+/// Kills a process.
+pub fn kill_hard(pid: u32) {
+    // SAFETY: it is one of the test's own.
+    assert!(unsafe { kill(pid.cast_signed(), SIGKILL) } == 0, "kill {pid}");
 }
 
 /// Waits for the end of a child that must end well and in time. One that hangs is killed: nobody else would.

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Error,
-    calendar::{Every, Period, Zone},
+    calendar::{Every, Zone},
     clock::Clock,
     error::Trouble,
     file::{FileSystem, RealFileSystem, no_regular_file},
@@ -212,6 +212,8 @@ impl InstanceFileBuilder {
             turns: Turns::new(state),
             forks: sys::forks(),
             forked: Forked::new(),
+            opener: std::process::id(),
+            family: name.clone(),
             #[cfg(all(feature = "gzip", unix))]
             compress: self.compress.then(Arc::default),
         });
@@ -312,10 +314,7 @@ impl InstanceFileBuilder {
                     let error = Error::io("write the list of files beside", path, cause);
                     self.notice.tell(Trouble::Rotation, &error);
                 }
-                let now = self.clock.now();
-                let modified = if opened.len > 0 { opened.modified } else { now };
-                let period = every.map(|(every, zone)| Period::of_existing(modified, now, *every, zone));
-                Ok(State::new(opened, family, period, self.clock.coarse_second()))
+                Ok(State::new(opened, family, every, &self.clock))
             }
             Err(error) => Err(family.give_up(files, path, error)),
         }

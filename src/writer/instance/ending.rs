@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::shared::Shared;
+use super::shared::{Shared, State};
 use crate::sys;
 
 /// How long the list of the files is waited for, which could be locked for ever in a child of fork, and a file's turn.
@@ -35,13 +35,15 @@ fn finish_at_exit() {
 impl Shared {
     /// Writes what the log is still to say, and tells stderr what was lost in all: perhaps no line comes after this.
     pub(super) fn finish(&self) {
-        if self.is_forked() {
-            return;
-        }
-        let Some(mut state) = self.turns.try_lock(Some(PATIENCE)) else { return };
-        state.write_announcements();
-        let lost = state.tail.stats.dropped_lines;
-        drop(state);
-        self.notice.tell_total(&self.path, lost);
+        let finish = |state: &mut State| {
+            state.write_announcements();
+            state.tail.stats.dropped_lines
+        };
+        let lost = if self.is_forked() {
+            self.forked.with_own(finish)
+        } else {
+            self.turns.try_lock(Some(PATIENCE)).map(|mut state| finish(&mut state))
+        };
+        self.notice.tell_total(&self.path, lost.unwrap_or_default());
     }
 }

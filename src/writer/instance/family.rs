@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use crate::file::{AppendFile, FileId, FileSystem, Opened, is_stale};
+use crate::file::{self, AppendFile, FileId, FileSystem, Opened, is_stale};
 
 const HEADER: &str = "tracing-tasklog 1";
 
@@ -189,6 +189,44 @@ impl Family {
         files.replace(&new_path, &lock_path(path))?;
         *self = new;
         Ok(())
+    }
+
+    /// Takes the log over in a child made by fork(2), when no process lives that has said the log is its own. Its children have
+    /// the lock still, each of them and all together. So the one that takes over makes a new list, which it alone has locked,
+    /// before it puts that in the place of the old one.
+    ///
+    /// Returns `None` if another one has the log, or is taking it over.
+    pub(super) fn take_over(
+        files: &dyn FileSystem,
+        path: &Path,
+        name: &str,
+        mode: Option<u32>,
+    ) -> io::Result<Option<Family>> {
+        let (lock_path, new_path) = (lock_path(path), hidden(path, ".lock.new"));
+        let is_held = |list: &List| list.pid.is_some_and(file::lives);
+        if files.find(&lock_path)?.is_none() || is_held(&List::read(files, &lock_path)?) {
+            return Ok(None);
+        }
+        // Where no child has it any more, it is held until the new one is there, so that no other process takes it.
+        let mut old = files.open(&lock_path, mode)?;
+        old.file.try_lock()?;
+        let opened = files.open(&new_path, mode)?;
+        let mut new = Family::new(name, mode);
+        (new.id, new.list) = (opened.id, Some(opened.file));
+        if !matches!(new.lock(files, &new_path)?, Lock::Held) {
+            return Ok(None);
+        }
+        // Read under the lock: another child may have been faster. One that was killed has left what it had written.
+        let list = List::read(files, &lock_path)?.of_this_crate(&lock_path)?;
+        if is_held(&list) || opened.len > 0 {
+            files.remove(&new_path)?;
+            return Ok(None);
+        }
+        new.begin(List::default(), false);
+        list.own.iter().for_each(|id| new.add(*id));
+        new.write(u64::MAX)?;
+        files.replace(&new_path, &lock_path)?;
+        Ok(Some(new))
     }
 
     /// Gives the claim up because of an error, and leaves no trace of one that was the first. Returns the error.

@@ -50,11 +50,15 @@ pub(super) struct Shared {
     /// How often this process was forked when the log was opened, and the way of the lines of its children.
     pub(super) forks: u64,
     pub(super) forked: Forked,
+    /// The process that has opened the log, and the name of the family.
+    pub(super) opener: u32,
+    pub(super) family: String,
     #[cfg(all(feature = "gzip", unix))]
     pub(super) compress: Option<std::sync::Arc<Signal>>,
 }
 
 /// What changes from line to line.
+#[derive(Debug)]
 pub(super) struct State {
     pub(super) file: Box<dyn AppendFile>,
     pub(super) id: FileId,
@@ -157,6 +161,21 @@ impl Shared {
         }
     }
 
+    /// Writes lines in the log's own process, or in one that has taken it over.
+    pub(super) fn write_as_owner(&self, state: &mut State, lines: &[u8], troubles: &mut Troubles) {
+        self.look_if_due(state, troubles);
+        self.rotate_if_due(state, troubles);
+        self.write_lines(state, lines, troubles);
+    }
+
+    /// Returns whether backups are compressed.
+    pub(super) fn compresses(&self) -> bool {
+        #[cfg(all(feature = "gzip", unix))]
+        return self.compress.is_some();
+        #[cfg(not(all(feature = "gzip", unix)))]
+        return false;
+    }
+
     /// Goes on with a live file just opened: behind a rotation, or because the path led elsewhere.
     pub(super) fn go_on_with(&self, state: &mut State, opened: Opened) {
         let is_rotated = state.is_renamed;
@@ -167,30 +186,31 @@ impl Shared {
         }
         state.tail.stats.rotations += 1;
         #[cfg(all(feature = "gzip", unix))]
-        self.compress.iter().for_each(|signal| signal.compress());
+        if !self.is_forked() {
+            self.compress.iter().for_each(|signal| signal.compress());
+        }
     }
 
     /// Has the kernel write the live file, the backups made since the last call, and their names to the disk.
     pub(super) fn sync(&self) -> Result<(), Error> {
-        if self.is_forked() {
-            let synced = self.forked.sync(self);
-            return synced.map_err(|cause| Error::io("synchronize with the disk", &self.path, cause));
-        }
-        let mut state = self.state();
-        let failed = |cause| Error::io("synchronize with the disk", &self.path, cause);
-        state.file.sync().map_err(failed)?;
+        let synced = if self.is_forked() {
+            self.forked.with_own(|own| self.sync_files(own)).unwrap_or_else(|| self.files.sync(&self.path))
+        } else {
+            self.sync_files(&mut self.state())
+        };
+        synced.map_err(|cause| Error::io("synchronize with the disk", &self.path, cause))
+    }
+
+    fn sync_files(&self, state: &mut State) -> io::Result<()> {
+        state.file.sync()?;
         let new_backups =
             usize::try_from(state.tail.stats.rotations - state.synced_rotations).unwrap_or(usize::MAX);
-        let slots = if new_backups > 0 {
-            self.slots(&state, self.backups, GAPS).map_err(failed)?
-        } else {
-            Vec::new()
-        };
+        let slots = if new_backups > 0 { self.slots(state, self.backups, GAPS)? } else { Vec::new() };
         let newest = new_backups.saturating_add(usize::from(state.is_renamed));
         for path in slots.iter().take(newest).flat_map(|slot| &slot.backups) {
-            self.files.sync(path).map_err(failed)?;
+            self.files.sync(path)?;
         }
-        self.files.sync(self.path.parent().unwrap_or(&self.path)).map_err(failed)?;
+        self.files.sync(self.path.parent().unwrap_or(&self.path))?;
         state.synced_rotations = state.tail.stats.rotations;
         Ok(())
     }
@@ -208,7 +228,10 @@ impl Shared {
 }
 
 impl State {
-    pub(super) fn new(opened: Opened, family: Family, period: Option<Period>, looked_at: i64) -> Self {
+    pub(super) fn new(opened: Opened, family: Family, every: Option<&(Every, Zone)>, clock: &Clock) -> Self {
+        let now = clock.now();
+        let modified = if opened.len > 0 { opened.modified } else { now };
+        let period = every.map(|(every, zone)| Period::of_existing(modified, now, *every, zone));
         let mut tail = Tail::default();
         tail.is_torn = opened.is_torn;
         State {
@@ -219,7 +242,7 @@ impl State {
             is_renamed: false,
             oldest: Vec::new(),
             period,
-            looked_at,
+            looked_at: clock.coarse_second(),
             is_suspect: false,
             retry_at: None,
             size_limit: sys::file_size_limit(),
@@ -301,9 +324,7 @@ impl TakeLines for Shared {
             }
         };
         let mut troubles = Troubles::new();
-        self.look_if_due(&mut state, &mut troubles);
-        self.rotate_if_due(&mut state, &mut troubles);
-        self.write_lines(&mut state, lines, &mut troubles);
+        self.write_as_owner(&mut state, lines, &mut troubles);
         let lost = state.tail.stats.dropped_lines;
         drop(state);
         self.tell(troubles, lost);

@@ -22,6 +22,8 @@ mod meanwhile;
 mod outages;
 mod steps;
 mod sync;
+#[cfg(unix)]
+mod take_over;
 mod time;
 
 use crate::support::{
