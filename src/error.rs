@@ -96,6 +96,13 @@ impl Error {
         Error(Box::new(Kind::InUse { path: path.to_owned(), pid, advice }))
     }
 
+    /// A directory has another collector, instead of this one.
+    #[cfg(all(feature = "multiprocess", unix))]
+    pub(crate) fn is_collected_by_another(path: &Path, pid: Option<u32>) -> Self {
+        let advice = "collector.lock was removed and is that one's now, this collector writes nothing until it has ended";
+        Error(Box::new(Kind::InUse { path: path.to_owned(), pid, advice }))
+    }
+
     /// Returns whether a path can't be had because another process, or another writer of this one, has it.
     pub fn is_in_use(&self) -> bool {
         matches!(*self.0, Kind::InUse { .. })

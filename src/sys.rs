@@ -46,7 +46,7 @@ pub(crate) fn watch_forks() {
         static WATCH: Once = Once::new();
         WATCH.call_once(|| {
             // SAFETY: `in_child` is an `extern "C"` function without arguments that never unwinds, and does nothing
-            // that is not safe between fork and exec: it increments an atomic number.
+            // that is not safe between fork and exec: it increments an atomic number, and calls fstat(2) and close(2).
             let refused = unsafe { pthread_atfork(None, None, Some(in_child)) };
             if refused != 0 {
                 report(Trouble::ExitHook, format_args!("a fork of this process won't be noticed"));
@@ -58,6 +58,98 @@ pub(crate) fn watch_forks() {
 #[cfg(unix)]
 extern "C" fn in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed); // the child has one thread, which made it
+    #[cfg(feature = "multiprocess")]
+    not_inherited::close_all();
+}
+
+/// Files that children made by fork(2) don't have: a lock of flock(2) on them would live on in a child.
+#[cfg(all(feature = "multiprocess", unix))]
+pub(crate) mod not_inherited {
+    use std::{
+        ffi::c_int,
+        fs::File,
+        io,
+        mem::ManuallyDrop,
+        os::{
+            fd::{AsRawFd as _, FromRawFd as _},
+            unix::fs::MetadataExt as _,
+        },
+        sync::{
+            OnceLock,
+            atomic::{AtomicI32, AtomicU64, Ordering},
+        },
+    };
+
+    /// A place in the list of these files. It only grows, and is never locked: a child could not wait for that.
+    #[derive(Debug)]
+    struct Place {
+        /// The descriptor, or one of the two below.
+        fd: AtomicI32,
+        /// What tells the file from another one that has the descriptor by now.
+        device: AtomicU64,
+        inode: AtomicU64,
+        next: OnceLock<Box<Place>>,
+    }
+
+    /// No descriptor: the place is free, or a thread is about to use it.
+    const FREE: c_int = -1;
+    const CLAIMED: c_int = -2;
+
+    static FIRST: Place = Place::new();
+
+    impl Place {
+        const fn new() -> Self {
+            let (device, inode) = (AtomicU64::new(0), AtomicU64::new(0));
+            Place { fd: AtomicI32::new(FREE), device, inode, next: OnceLock::new() }
+        }
+
+        fn is_of(&self, file: &File) -> bool {
+            let of = (self.device.load(Ordering::Relaxed), self.inode.load(Ordering::Relaxed));
+            file.metadata().is_ok_and(|meta| (meta.dev(), meta.ino()) == of)
+        }
+    }
+
+    /// The child: closes all of them. Only with calls that are safe there.
+    pub(super) fn close_all() {
+        let mut next = Some(&FIRST);
+        while let Some(place) = next {
+            let fd = place.fd.swap(FREE, Ordering::Relaxed);
+            if fd >= 0 {
+                // SAFETY: the child is the only thread, and nothing in it uses this descriptor or closes it, as `NotInherited`
+                // demands. Where it isn't open any more only fstat(2) is called, which fails.
+                let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
+                if place.is_of(&file) {
+                    drop(ManuallyDrop::into_inner(file));
+                }
+            }
+            next = place.next.get().map(|next| &**next);
+        }
+    }
+
+    /// Children made by fork(2) close a file as long as this is there. It goes before the file does; and a child must neither
+    /// use nor close the file.
+    #[derive(Debug)]
+    pub(crate) struct NotInherited(&'static Place);
+
+    impl NotInherited {
+        pub(crate) fn new(file: &File) -> io::Result<Self> {
+            let meta = file.metadata()?;
+            let mut place = &FIRST;
+            while place.fd.compare_exchange(FREE, CLAIMED, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+                place = place.next.get_or_init(|| Box::new(Place::new()));
+            }
+            place.device.store(meta.dev(), Ordering::Relaxed);
+            place.inode.store(meta.ino(), Ordering::Relaxed);
+            place.fd.store(file.as_raw_fd(), Ordering::Release);
+            Ok(NotInherited(place))
+        }
+    }
+
+    impl Drop for NotInherited {
+        fn drop(&mut self) {
+            self.0.fd.store(FREE, Ordering::Release);
+        }
+    }
 }
 
 /// What is called around each fork, in the parent.
@@ -246,6 +338,15 @@ pub(crate) fn open_files_limit() -> u64 {
 #[cfg(not(unix))]
 pub(crate) fn file_size_limit() -> u64 {
     u64::MAX
+}
+
+/// Returns whether there is such a process, as far as this one can see.
+#[cfg(all(feature = "multiprocess", unix))]
+pub(crate) fn lives(pid: u32) -> bool {
+    use rustix::{io::Errno, process::Pid};
+
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(Errno::SRCH)))
 }
 
 /// Makes a FIFO: mkfifo(3).

@@ -179,6 +179,17 @@ fn limit_files() {
     }
 }
 
+/// Has all files open that this process may have, but so many; returns those.
+fn hold_files() -> Vec<File> {
+    let Ok(free) = env::var("FREE").unwrap_or_default().parse::<usize>() else { return Vec::new() };
+    let mut files = Vec::new();
+    while let Ok(file) = File::open("/dev/null") {
+        files.push(file);
+    }
+    files.truncate(files.len() - free);
+    files
+}
+
 /// A collector, until it is told to end.
 #[test]
 fn child_collects() {
@@ -192,23 +203,26 @@ fn child_collects() {
         Err(_) => builder,
     };
     say("begins");
-    let guard = match env::var("SINK") {
+    let (held, guard) = match env::var("SINK") {
         Ok(_) => {
             let file = InstanceFile::builder(place(&log)).unlimited().build();
-            builder.spawn(file.expect("the file can be opened"))
+            (hold_files(), builder.spawn(file.expect("the file can be opened")))
         }
         Err(_) => {
             let file = File::options().append(true).create(true).open(place(&log));
-            builder.spawn(file.expect("the file can be opened"))
+            (hold_files(), builder.spawn(file.expect("the file can be opened")))
         }
     };
     let guard = guard.expect("no other collector runs");
     limit_files();
     say("collects");
-    if env::var("FLUSH").is_ok() && guard.flush(LATEST).is_ok() {
+    let latest =
+        env::var("LATEST").map_or(LATEST, |seconds| Duration::from_secs(seconds.parse().expect("seconds")));
+    if env::var("FLUSH").is_ok() && guard.flush(latest).is_ok() {
         say("flushed");
     }
     wait_for_sign(&format!("stop-{log}"));
-    let report = guard.shutdown(LATEST);
+    let report = guard.shutdown(latest);
+    drop(held);
     say(&format!("report written={} dropped={} pending={}", report.written, report.dropped, report.pending));
 }

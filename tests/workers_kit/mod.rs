@@ -97,6 +97,12 @@ impl Place {
         child.env("LIMIT", self.limit.as_secs().to_string())
     }
 
+    /// The same behind a shell command such as `ulimit -n 64`.
+    pub fn child_after(&self, name: &str, shell: &str) -> Spawn {
+        let child = Child::of_test_after(name, shell).env("PLACE", self.dir.root()).limit(self.limit);
+        child.env("LIMIT", self.limit.as_secs().to_string())
+    }
+
     /// The names of the rings in the directory, also of those that are being made.
     pub fn rings(&self) -> Vec<String> {
         rings_in(&self.queue())

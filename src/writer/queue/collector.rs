@@ -4,6 +4,7 @@ mod batch;
 mod builder;
 mod guard;
 mod home;
+mod lock;
 mod part;
 mod registry;
 mod rings;
@@ -63,7 +64,10 @@ pub use self::{
 /// | as a service of its own | a small program with a `Collector` that is started again when it ends. Workers come and go, before it too. Let a new one [wait](Running::Wait) for the old one. (An `InstanceFile` is refused as long as the old process has it: try to build it again until [`Error::is_in_use`](crate::Error::is_in_use) is false) |
 /// | as a sidecar | the same in a container of its own, with the directory as a shared volume. The same user on both sides, and the same kernel. Namespaces of process ids don't matter: whether a worker lives is told by the lock on its ring. Give each worker a name, `$TASKLOG_INSTANCE`: it may be process 1, as all others |
 ///
-/// A queue has one collector at a time: a second one is refused ([`Error::is_in_use`](crate::Error::is_in_use)), or waits.
+/// A queue has one collector at a time: a second one is refused ([`Error::is_in_use`](crate::Error::is_in_use)), or waits. That is a lock on
+/// `collector.lock` and on the directory itself (flock(2)). Reading the file does no harm. When it is removed the collector makes it
+/// anew within half a second; while another process has it locked the collector writes nothing, and calls the error hook once. A
+/// child made by fork(2) doesn't keep the lock, one made by a bare clone(2) does, until it ends or calls exec(2).
 ///
 /// # The directory
 ///
@@ -80,9 +84,11 @@ pub use self::{
 ///   They are allocated at once, so that a full disk is an error when the worker connects, and no surprise later.
 /// - The ring of a worker that is gone stays until a collector has written what is in it: while there is none, every start of a worker
 ///   adds one.
-/// - Leave the rings alone. When one is removed, or the whole directory, a worker that lives makes another, with what it had in the
-///   old one, as soon as it notices; the lines of a worker that is gone are gone then. A ring that is truncated kills its worker
-///   (SIGBUS). What isn't a sound ring is left as it is, told of once, and not read.
+/// - Leave the rings alone. When one is removed or moved elsewhere, or the whole directory, a worker that lives makes another, with
+///   what it had in the old one, as soon as it notices; the lines of a worker that is gone are gone then. Renamed or linked within the
+///   directory, as `*.ring`, a ring is read as the one ring that it is. One that is truncated kills its worker (SIGBUS). What isn't a
+///   sound ring is left as it is, told of once, and not read.
+/// - There may be more rings than the collector can have files open (RLIMIT_NOFILE): they have their turns.
 ///
 /// # Without a collector
 ///

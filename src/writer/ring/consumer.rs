@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     io::{self, ErrorKind},
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -17,6 +17,7 @@ use super::{
     layout::{self, ENTRY, LONGEST_LINE, Passport, Progress, Taken},
     own, protocol,
 };
+use crate::sys::not_inherited::NotInherited;
 
 /// What can't be used, and why: a text that goes on from "the ring …".
 #[derive(Debug)]
@@ -41,6 +42,8 @@ impl From<io::Error> for Flaw {
 pub(in crate::writer) struct Consumer {
     path: PathBuf,
     key: FileKey,
+    /// In a child it would go on to say that a collector reads.
+    not_inherited: Option<NotInherited>,
     file: Arc<File>,
     /// The worker is in this process.
     is_own: bool,
@@ -59,6 +62,7 @@ impl Consumer {
     pub(in crate::writer) fn open(path: &Path) -> Result<Self, Flaw> {
         let mut ring = Self::peek(path)?;
         if !ring.is_own {
+            ring.not_inherited = Some(NotInherited::new(&ring.file)?);
             directory::note_reader(&ring.file)?;
         }
         // The one before may have been killed in the middle of saying it, or after it was woken.
@@ -73,7 +77,13 @@ impl Consumer {
     ///
     /// As of [`open`](Self::open).
     pub(in crate::writer) fn peek(path: &Path) -> Result<Self, Flaw> {
-        let key = FileKey::of(&fs::symlink_metadata(path)?);
+        let meta = fs::symlink_metadata(path)?;
+        if !meta.is_file() {
+            let what =
+                if meta.is_symlink() { "is a symbolic link" } else { "can't be used: it is no regular file" };
+            return Err(Flaw::Nonsense(what.to_owned()));
+        }
+        let key = FileKey::of(&meta);
         let own = own::find(key);
         let is_own = own.is_some();
         let file = match own {
@@ -92,6 +102,7 @@ impl Consumer {
         let mut ring = Consumer {
             path: path.to_owned(),
             key,
+            not_inherited: None,
             file,
             is_own,
             passport,
@@ -274,16 +285,26 @@ impl Consumer {
         directory::lock(&self.file)
     }
 
-    /// Removes the file.
+    /// Removes the names that the file has.
     ///
     /// # Errors
     ///
-    /// It can't be removed.
-    pub(in crate::writer) fn remove(&self) -> io::Result<()> {
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+    /// One of them can't be removed.
+    pub(in crate::writer) fn remove(&self, names: &[PathBuf]) -> io::Result<()> {
+        for name in names {
+            match directory::remove_name(name, self.key) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        // A worker that lives all the same, and has lost its lock, looks after its ring with its next line.
+        let _ = self.file.write_all_at(&protocol::SLEEPS.to_ne_bytes(), layout::COLLECTOR as u64);
+        Ok(())
+    }
+
+    /// Returns whether the file has no name any more: no other collector can find it.
+    pub(in crate::writer) fn is_removed(&self) -> bool {
+        self.file.metadata().is_ok_and(|meta| meta.nlink() == 0)
     }
 }
 

@@ -5,7 +5,7 @@
 //! | `PID-UNIQUE.ring` | the ring of a worker, which has it locked as long as it lives |
 //! | `PID-UNIQUE.new` | one that is being made |
 //! | `wake` | a FIFO: a byte in it wakes the collector |
-//! | `collector.lock` | locked by the collector as long as it lives |
+//! | `collector.lock` | locked by the collector as long as it lives, and the directory itself too |
 
 use std::{
     ffi::OsStr,
@@ -30,7 +30,7 @@ use rustix::{
 };
 
 use super::{
-    layout::Passport,
+    layout::{self, Passport, Progress},
     own::{self, Registered},
 };
 use crate::{Error, sys};
@@ -56,7 +56,7 @@ pub(in crate::writer) struct Directory {
 }
 
 /// What tells a file from all others that are there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(in crate::writer) struct FileKey {
     device: u64,
     inode: u64,
@@ -66,6 +66,23 @@ impl FileKey {
     pub(in crate::writer) fn of(meta: &Metadata) -> Self {
         FileKey { device: meta.dev(), inode: meta.ino() }
     }
+}
+
+/// What a directory has.
+#[derive(Debug, Default)]
+pub(in crate::writer) struct Listed {
+    /// Files with the name of a ring, in the order of their keys.
+    pub(in crate::writer) rings: Vec<Found>,
+    /// The paths of rings that are being made.
+    pub(in crate::writer) unfinished: Vec<PathBuf>,
+}
+
+/// A file with the name of a ring, or with several such names: it is one ring all the same.
+#[derive(Clone, Debug)]
+pub(in crate::writer) struct Found {
+    pub(in crate::writer) key: FileKey,
+    pub(in crate::writer) mode: u32,
+    pub(in crate::writer) names: Vec<PathBuf>,
 }
 
 impl Directory {
@@ -133,17 +150,34 @@ impl Directory {
         Ok(pipe)
     }
 
-    /// Opens the file of the collector's lock. Not while this process has it: to close it releases the lock (fcntl(2)).
+    /// Returns whether this is what has the name of the pipe.
+    pub(in crate::writer) fn has_pipe(&self, pipe: FileKey) -> bool {
+        fs::symlink_metadata(self.path.join(WAKE)).is_ok_and(|meta| FileKey::of(&meta) == pipe)
+    }
+
+    /// Opens the file of the collector's lock, and makes it if it isn't there.
     ///
     /// # Errors
     ///
-    /// It can't be opened.
+    /// It can't be opened, or something else has its name.
     pub(in crate::writer) fn open_lock(&self) -> Result<(PathBuf, File), Error> {
         let path = self.path.join(LOCK);
         let file = open_options().create(true).mode(0o600).open(&path);
-        let file = file.and_then(|file| file.set_permissions(only_owner()).map(|()| file));
-        let file = file.map_err(|cause| Error::io("open the collector's lock", &path, cause))?;
+        let file = file.and_then(|file| Ok((file.metadata()?, file)));
+        let (meta, file) = file.map_err(|cause| Error::io("open the collector's lock", &path, cause))?;
+        if !meta.is_file() || meta.uid() != own_uid() {
+            return Err(Error::invalid(format!(
+                "{path:?} is no regular file of this user: a queue needs a directory of its own"
+            )));
+        }
+        file.set_permissions(only_owner())
+            .map_err(|cause| Error::io("set the mode of the collector's lock", &path, cause))?;
         Ok((path, file))
+    }
+
+    /// Returns whether this is what has the name of the collector's lock.
+    pub(in crate::writer) fn has_lock(&self, lock: FileKey) -> bool {
+        fs::symlink_metadata(self.path.join(LOCK)).is_ok_and(|meta| FileKey::of(&meta) == lock)
     }
 
     /// Makes a file for a new ring, which has no name that a collector looks for yet.
@@ -159,23 +193,35 @@ impl Directory {
         Ok(new)
     }
 
-    /// Returns the paths of the rings, and of those that are being made.
+    /// Returns the files with the name of a ring, and the paths of rings that are being made.
     ///
     /// # Errors
     ///
     /// The directory can't be listed.
-    pub(in crate::writer) fn list(&self) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    pub(in crate::writer) fn list(&self) -> io::Result<Listed> {
         let (mut rings, mut unfinished) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.path)? {
-            let path = entry?.path();
+            let entry = entry?;
+            let path = entry.path();
             match path.extension().and_then(OsStr::to_str) {
-                Some(RING) => rings.push(path),
+                Some(RING) => match entry.metadata() {
+                    Ok(meta) => rings.push((FileKey::of(&meta), path, meta.mode())),
+                    Err(error) if error.kind() == ErrorKind::NotFound => {} // gone by now
+                    Err(error) => return Err(error),
+                },
                 Some(NEW) => unfinished.push(path),
                 _ => {}
             }
         }
         rings.sort();
-        Ok((rings, unfinished))
+        let mut found: Vec<Found> = Vec::new();
+        for (key, path, mode) in rings {
+            match found.last_mut().filter(|last| last.key == key) {
+                Some(last) => last.names.push(path),
+                None => found.push(Found { key, mode, names: vec![path] }),
+            }
+        }
+        Ok(Listed { rings: found, unfinished })
     }
 }
 
@@ -206,7 +252,8 @@ impl Drop for NewRing {
     }
 }
 
-/// Removes the file of a ring whose making has been given up: the process that made it is gone.
+/// Removes the file of a ring whose making has been given up: the process that made it is gone. One that has lines was given this
+/// name by somebody else: it gets that of a ring.
 pub(in crate::writer) fn remove_unfinished(path: &Path) -> io::Result<()> {
     let has_name = path.file_stem().and_then(OsStr::to_str).is_some_and(is_name_of_ring);
     if !has_name || own::find(FileKey::of(&fs::symlink_metadata(path)?)).is_some() {
@@ -215,7 +262,22 @@ pub(in crate::writer) fn remove_unfinished(path: &Path) -> io::Result<()> {
     let file = open_ring(path)?.1;
     let mut beginning = [0; 8];
     let read = file.read_at(&mut beginning, 0)?;
-    if Passport::may_become_one(&beginning[..read]) && lock(&file)? { fs::remove_file(path) } else { Ok(()) }
+    if !Passport::may_become_one(&beginning[..read]) || !lock(&file)? {
+        return Ok(());
+    }
+    let mut bytes = [0; Progress::LEN];
+    let has_lines = file.read_exact_at(&mut bytes, layout::MAIN_END as u64).is_ok()
+        && Progress::decode(&bytes) != Progress::default();
+    if has_lines {
+        fs::hard_link(path, path.with_extension(RING))?; // over no other file
+    }
+    fs::remove_file(path)
+}
+
+/// Removes a name of a file, unless it is another file's by now.
+pub(in crate::writer) fn remove_name(path: &Path, key: FileKey) -> io::Result<()> {
+    let is_its = FileKey::of(&fs::symlink_metadata(path)?) == key;
+    if is_its { fs::remove_file(path) } else { Ok(()) }
 }
 
 /// Returns whether a name looks like that of a ring: `PID-HEX-NUMBER`.
@@ -254,6 +316,21 @@ pub(in crate::writer) fn lock(file: &File) -> io::Result<bool> {
     }
 }
 
+/// Locks an open file, as long as it is open: the lock of flock(2), which belongs to the open file. Whatever else opens and closes the
+/// same file, in this process too, leaves the lock alone; but a child made by fork(2) shares it. Returns whether that was possible.
+pub(in crate::writer) fn lock_open(file: &File) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Releases the lock of [`lock_open`], for all that share it.
+pub(in crate::writer) fn unlock_open(file: &File) {
+    let _ = flock(file, FlockOperation::Unlock); // it goes with the file
+}
+
 /// A collector has opened a ring of another process: the lock of flock(2) says so, which has nothing to do with the worker's.
 ///
 /// # Errors
@@ -264,7 +341,7 @@ pub(super) fn note_reader(file: &File) -> io::Result<()> {
     if !is_noted && file.metadata()?.nlink() == 0 {
         return Err(ErrorKind::NotFound.into());
     }
-    Ok(()) // a child of the last collector may still have the lock
+    Ok(()) // a child of the last collector that was made by other means than fork(2) may still have the lock
 }
 
 /// Returns whether no other process has opened a ring to read it.

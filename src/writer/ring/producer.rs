@@ -1,12 +1,14 @@
 //! A worker's end of a ring: it makes the file, and copies lines into it.
 
+mod whereabouts;
+
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, ErrorKind, Write as _},
-    os::unix::fs::{FileExt as _, MetadataExt as _},
+    os::unix::fs::FileExt as _,
     path::PathBuf,
     process,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::Ordering},
 };
 
 use rustix::{
@@ -15,7 +17,7 @@ use rustix::{
 };
 
 use super::{
-    directory::{self, Directory},
+    directory::{self, Directory, FileKey},
     layout::{self, ASIDE, Passport, Taken},
     own::Registered,
     protocol,
@@ -29,9 +31,6 @@ use crate::{
     },
 };
 
-/// Who has the file of a ring open in this process, but for a collector: the producer, and the list of own rings.
-const HOLDERS: usize = 2;
-
 /// The part of a lane that counts as its beginning: one of so many.
 const BEGINNING: u64 = 128;
 
@@ -43,7 +42,9 @@ const TRIES: u32 = 10;
 pub(in crate::writer) struct Producer {
     numbers: Numbers,
     file: Arc<File>,
-    path: PathBuf,
+    key: FileKey,
+    /// The name that the file had last.
+    path: Mutex<PathBuf>,
     /// The size of the main lane.
     main: u64,
     pipe: File,
@@ -120,7 +121,9 @@ pub(in crate::writer) fn make(
         ),
         Lane::new(aside, passport.aside, Places::new(layout::ASIDE_END, layout::OF_ASIDE, None)),
     ];
-    let producer = Producer { numbers, file, path, main: passport.main, pipe, _own: own };
+    let meta = file.metadata().map_err(|cause| Error::io("look at the ring", &path, cause))?;
+    let (key, path) = (FileKey::of(&meta), Mutex::new(path));
+    let producer = Producer { numbers, file, key, path, main: passport.main, pipe, _own: own };
     let _ = (&producer.pipe).write(&[directory::HAS_CHANGED]);
     Ok((producer, lanes))
 }
@@ -234,12 +237,6 @@ impl Producer {
         wakes
     }
 
-    /// Returns whether somebody has removed the file, and no collector has it open: none will ever find it.
-    pub(in crate::writer) fn is_lost(&self) -> bool {
-        let is_removed = self.file.metadata().is_ok_and(|meta| meta.nlink() == 0);
-        is_removed && Arc::strong_count(&self.file) <= HOLDERS && directory::nobody_reads(&self.file)
-    }
-
     /// Appends what is between two places in the main lane, which are not further apart than its size.
     ///
     /// # Errors
@@ -260,7 +257,7 @@ impl Producer {
         self.numbers.at(layout::CLOSED).store(1, Ordering::Release);
         let is_empty = lanes.into_iter().all(|lane| lane.look(self) == lane.end);
         if is_empty && self.dropped() == self.told() {
-            let _ = fs::remove_file(&self.path); // unless the collector has just done it
+            let _ = directory::remove_name(&self.path(), self.key); // unless the collector has just done it
         } else {
             let _ = (&self.pipe).write(&[directory::HAS_CHANGED]);
         }

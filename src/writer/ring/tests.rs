@@ -4,13 +4,14 @@ use std::{
     collections::VecDeque,
     fs::{self, File},
     os::unix::fs::{FileExt as _, PermissionsExt as _},
+    path::PathBuf,
 };
 
 use proptest::prelude::*;
 
 use super::{
     consumer::{Consumer, Flaw},
-    directory::{self, Directory},
+    directory::{self, Directory, Listed},
     layout::{self, Passport, Taken},
     producer::{self, DroppedFor, Lane, Producer},
     protocol,
@@ -31,11 +32,19 @@ fn ring(capacity: u64) -> Ring {
     Ring { _folder: folder, directory, producer, main, aside }
 }
 
+fn path_in(directory: &Directory) -> PathBuf {
+    directory.list().expect("a list").rings[0].names[0].clone()
+}
+
 impl Ring {
     fn consumer(&self) -> Consumer {
-        let (rings, unfinished) = self.directory.list().expect("a list");
+        let Listed { rings, unfinished } = self.directory.list().expect("a list");
         assert!(unfinished.is_empty() && rings.len() == 1);
-        Consumer::open(&rings[0]).expect("it can be read")
+        Consumer::open(&rings[0].names[0]).expect("it can be read")
+    }
+
+    fn path(&self) -> PathBuf {
+        path_in(&self.directory)
     }
 
     fn log(&mut self, line: &str) -> bool {
@@ -122,8 +131,9 @@ fn the_aside_lane_takes_what_has_room_and_no_more() {
 #[test]
 fn a_worker_whose_lines_are_taken_goes_back_to_the_beginning() {
     let mut ring = ring(4096);
+    let directory = ring.directory.clone();
     let place = |line: &str| {
-        let bytes = fs::read(ring.directory.list().expect("a list").0.remove(0)).expect("read");
+        let bytes = fs::read(path_in(&directory)).expect("read");
         bytes.windows(line.len()).position(|window| window == line.as_bytes()).expect("it is there")
             - layout::HEAD
     };
@@ -156,7 +166,7 @@ fn a_collector_that_was_killed_while_it_said_how_far_it_was_leaves_no_worker_wai
     let line = format!("{}\n", "x".repeat(3000));
     assert!(ring.log(&line) && !ring.log(&line));
     let half = Taken { main: 3001, lines: 1, ..Taken::default() };
-    let path = ring.directory.list().expect("a list").0.remove(0);
+    let path = ring.path();
     ring.producer.file().write_all_at(&half.encode(), layout::TAKEN as u64).expect("the first copy");
     assert!(!ring.log(&line), "it isn't believed yet");
     let next = Consumer::open(&path).expect("it can be read");
@@ -187,6 +197,38 @@ fn the_worker_wakes_a_collector_that_sleeps_and_only_once() {
     }
 }
 
+/// Its process has read and closed its own ring, say, and so released the lock that says that it lives.
+#[test]
+fn a_worker_whose_ring_is_taken_for_that_of_a_dead_one_looks_after_it_with_its_next_line() {
+    let mut ring = ring(4096);
+    let mut consumer = ring.consumer();
+    consumer.write_state(protocol::AWAKE).expect("written");
+    consumer.remove(&[ring.path()]).expect("removed");
+    assert!(ring.log("one\n") && !ring.producer.is_lost(&ring.directory), "it is still read");
+    drop(consumer);
+    assert!(ring.producer.wake_if_needed(false) && ring.producer.is_lost(&ring.directory));
+}
+
+#[test]
+fn a_ring_is_lost_where_no_collector_finds_it_whatever_its_name() {
+    let ring = ring(4096);
+    let (path, directory) = (ring.path(), ring.directory.clone());
+    let rename = |from: &PathBuf, to: &PathBuf| fs::rename(from, to).expect("renamed");
+    let [other, link, aside] =
+        ["other.ring", "link.ring", "ring.bak"].map(|name| directory.path().join(name));
+    rename(&path, &other);
+    assert!(!ring.producer.is_lost(&directory), "a collector finds it");
+    fs::hard_link(&other, &link).expect("linked");
+    rename(&other, &aside);
+    assert!(!ring.producer.is_lost(&directory), "by the link");
+    fs::remove_file(&link).expect("removed");
+    assert!(ring.producer.is_lost(&directory), "it has a name, but none of a ring");
+    ring.producer.leave();
+    rename(&aside, &path);
+    let again = ring.consumer();
+    assert!(again.is_abandoned().expect("known") && again.progress().main == again.taken().main);
+}
+
 #[test]
 fn dropped_lines_are_counted_where_the_collector_finds_them() {
     let ring = ring(4096);
@@ -201,7 +243,7 @@ fn dropped_lines_are_counted_where_the_collector_finds_them() {
 fn a_worker_that_ends_with_an_empty_ring_leaves_none() {
     let Ring { _folder, directory, producer, mut main, mut aside } = ring(4096);
     producer.close([&mut main, &mut aside]);
-    assert!(directory.list().expect("a list").0.is_empty());
+    assert!(directory.list().expect("a list").rings.is_empty());
 }
 
 #[test]
@@ -299,7 +341,7 @@ fn an_unfinished_ring_of_a_process_that_is_gone_is_removed_and_nothing_else() {
     assert!(make("1-a-3.new", "a text") && make("notes.new", "") && make("1-x-1.new", ""));
     let directory = Directory::open(&folder.path().join("q")).expect("a directory");
     let own = directory.make_ring().expect("a file");
-    let path = directory.list().expect("a list").1.remove(0);
+    let path = directory.list().expect("a list").unfinished.remove(0);
     directory::remove_unfinished(&path).expect("looked at");
     assert!(path.exists());
     drop(own);

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{CollectorGuard, registry, run, shared::Shared};
+use super::{CollectorGuard, lock, registry, run, shared::Shared};
 use crate::{
     Error,
     notice::Notice,
@@ -104,7 +104,7 @@ impl CollectorBuilder {
         let directory = Directory::open(&self.directory)?;
         sys::watch_forks();
         let pipe = directory.open_pipe()?;
-        let lock = registry::lock(&directory, self.if_running)?;
+        let lock = lock::lock(&directory, self.if_running)?;
         let outlet = Box::new(Outlet::new(Box::new(sink)));
         let queue = Arc::new(Inner::new(self.options, Mode::Direct, outlet));
         let shared = Arc::new(Shared::new(directory, pipe, queue));

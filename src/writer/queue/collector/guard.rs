@@ -37,19 +37,25 @@ impl CollectorGuard {
     /// # Errors
     ///
     /// That took longer than `limit` ([`Error::is_timeout`]), or would have: the call was made by the sink itself, or in a
-    /// child made by fork(2). The lines stay in the rings.
+    /// child made by fork(2). Or a ring can't be opened or read, and not because too many others are: that was told to the error hook.
+    /// The lines stay in the rings. (What isn't a sound ring is told of as well, and isn't counted here.)
     pub fn flush(&self, limit: Duration) -> Result<(), Error> {
-        if self.shared.flush(limit) {
-            return Ok(());
-        }
         let directory = self.shared.directory.path();
-        Err(Error::timed_out(format!("could not write what is in {directory:?} within {limit:?}")))
+        match self.shared.flush(limit) {
+            Some(0) => Ok(()),
+            Some(rings) => Err(Error::invalid(format!(
+                "could not read {rings} of the rings in {directory:?}: all others are written; the error hook was told why"
+            ))),
+            None => {
+                Err(Error::timed_out(format!("could not write what is in {directory:?} within {limit:?}")))
+            }
+        }
     }
 
     /// Ends the collector as dropping the guard does, but within `limit`, and says what became of the lines.
     ///
     /// What is `pending` is in the rings: the next collector writes it. (A line that the sink had taken a part of is written again
-    /// then, as a whole.)
+    /// then, as a whole.) A ring that can't be looked at counts as one line, as it may have some.
     pub fn shutdown(mut self, limit: Duration) -> Report {
         self.is_shut_down = true;
         self.shared.end_within(limit)

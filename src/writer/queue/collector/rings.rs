@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashSet,
-    io,
+    io::{self, ErrorKind},
+    mem,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::Instant,
@@ -18,7 +19,7 @@ use crate::{
         queue::Drops,
         ring::{
             consumer::{Consumer, Flaw},
-            directory::{self, Directory, FileKey},
+            directory::{self, Directory, FileKey, Found, Listed},
             layout::Taken,
         },
     },
@@ -37,6 +38,8 @@ const MOST_LINES: u64 = 1 << 60;
 #[derive(Debug)]
 pub(super) struct Ring {
     pub(super) consumer: Consumer,
+    /// Its names in the directory, as of the last scan: as a rule one; none if it was removed or moved elsewhere.
+    names: Vec<PathBuf>,
     /// Where lines were dropped, at the latest, which the log wasn't told of yet; and when it was told last.
     pub(super) gap: Option<u64>,
     pub(super) told: Option<Instant>,
@@ -47,8 +50,12 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    fn new(consumer: Consumer) -> Self {
-        Ring { consumer, gap: None, told: None, is_abandoned: false, is_busy: true }
+    fn new(consumer: Consumer, names: Vec<PathBuf>) -> Self {
+        Ring { consumer, names, gap: None, told: None, is_abandoned: false, is_busy: true }
+    }
+
+    fn path(&self) -> &Path {
+        self.names.first().map_or(self.consumer.path(), PathBuf::as_path)
     }
 
     /// Returns whether there is something to read.
@@ -66,50 +73,70 @@ impl Ring {
     }
 }
 
-/// The rings of a directory.
+/// The rings of a directory. Each file with the name of a ring is in one of these lists, or isn't there any more.
 #[derive(Debug)]
 pub(super) struct Rings {
     directory: Directory,
+    /// That the directory can't be listed was told.
+    is_told: bool,
     pub(super) open: Vec<Ring>,
     /// Files that are no rings, or broken ones. Each is told of once.
     refused: HashSet<Seen>,
-    /// Files that can't be opened. They are tried again and again, and told of once.
+    /// Rings that can't be opened or read. They are tried again and again, and told of once.
     failing: HashSet<Seen>,
     /// Rings that can't be open now, because too many others are; and the ring that was opened last.
-    waiting: HashSet<PathBuf>,
-    last_opened: PathBuf,
+    waiting: HashSet<FileKey>,
+    last_opened: Option<FileKey>,
 }
 
 impl Rings {
     pub(super) fn new(directory: Directory) -> Self {
         Rings {
             directory,
+            is_told: false,
             open: Vec::new(),
             refused: HashSet::new(),
             failing: HashSet::new(),
             waiting: HashSet::new(),
-            last_opened: PathBuf::new(),
+            last_opened: None,
         }
     }
 
-    /// Looks for rings that are new, and for those whose workers are gone.
-    pub(super) fn scan(&mut self, troubles: &mut Troubles) {
+    /// Looks for rings that are new, and for those whose workers are gone. Returns whether it knows all of them now.
+    pub(super) fn scan(&mut self, troubles: &mut Troubles) -> bool {
         self.remove_abandoned(troubles);
-        let (paths, unfinished) = match self.list() {
-            Ok(found) => found,
+        let Listed { rings, unfinished } = match self.list() {
+            Ok(listed) => listed,
             Err(cause) => {
-                let path = self.directory.path();
-                return troubles
-                    .push((Trouble::Rings, Error::io("list the directory of the queue", path, cause)));
+                if !mem::replace(&mut self.is_told, true) {
+                    let path = self.directory.path();
+                    troubles
+                        .push((Trouble::Rings, Error::io("list the directory of the queue", path, cause)));
+                }
+                return false;
             }
         };
+        self.is_told = false;
         unfinished.iter().for_each(|path| drop(directory::remove_unfinished(path))); // tried again next time
-        self.open_new(&paths, troubles);
+        for ring in &mut self.open {
+            let at = rings.binary_search_by_key(&ring.consumer.key(), |found| found.key);
+            ring.names = at.map_or_else(|_| Vec::new(), |at| rings[at].names.clone());
+        }
+        self.open_new(rings, troubles);
         self.open.iter_mut().for_each(|ring| ring.is_busy = false);
+        true
+    }
+
+    /// The same where there is no directory. Returns true.
+    pub(super) fn scan_nothing(&mut self, troubles: &mut Troubles) -> bool {
+        self.remove_abandoned(troubles);
+        self.open.iter_mut().for_each(|ring| ring.names.clear());
+        self.open_new(Vec::new(), troubles);
+        true
     }
 
     /// Lists the directory, which needs a file descriptor too.
-    fn list(&mut self) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    fn list(&mut self) -> io::Result<Listed> {
         match self.directory.list() {
             Err(cause) if is_too_many(&cause) => {
                 self.make_way();
@@ -120,45 +147,59 @@ impl Rings {
     }
 
     /// Opens rings that aren't open: those that are next after the last that was opened.
-    fn open_new(&mut self, paths: &[PathBuf], troubles: &mut Troubles) {
-        let known: HashSet<&Path> = self.open.iter().map(|ring| ring.consumer.path()).collect();
-        let (before, after) = paths.split_at(paths.partition_point(|path| *path <= self.last_opened));
-        let mut new: Vec<&PathBuf> =
-            after.iter().chain(before).filter(|path| !known.contains(path.as_path())).collect();
-        let mut refused = HashSet::new();
-        new.retain(|path| match see(path).filter(|seen| self.refused.contains(seen)) {
-            Some(seen) => !refused.insert(seen),
-            None => true,
-        });
-        self.refused = refused;
-        self.failing.retain(|seen| paths.binary_search(&seen.path).is_ok());
+    fn open_new(&mut self, found: Vec<Found>, troubles: &mut Troubles) {
+        let seen: HashSet<Seen> = found.iter().map(Seen::of).collect();
+        self.refused.retain(|file| seen.contains(file));
+        self.failing.retain(|file| seen.contains(file));
+        let open: HashSet<FileKey> = self.open.iter().map(|ring| ring.consumer.key()).collect();
+        let mut new: Vec<Found> = found
+            .into_iter()
+            .filter(|found| !open.contains(&found.key) && !self.refused.contains(&Seen::of(found)))
+            .collect();
+        let at = new.partition_point(|found| Some(found.key) <= self.last_opened);
+        new.rotate_left(at);
+        let are_too_many = !self.waiting.is_empty() || self.open.len() + new.len() > most_open();
         self.waiting.clear();
-        let most = most_open();
-        let mut new = new.into_iter();
-        for path in new.by_ref() {
-            if self.open.len() >= most || self.open_one(path, troubles).is_none() {
-                self.waiting.insert(path.clone());
-                self.make_way();
+        if are_too_many && !new.is_empty() {
+            self.make_way();
+        }
+        self.open_as_many_as_possible(new, troubles);
+    }
+
+    fn open_as_many_as_possible(&mut self, new: Vec<Found>, troubles: &mut Troubles) {
+        let (before, most) = (self.open.len(), most_open());
+        let mut rest = new.into_iter();
+        for found in rest.by_ref() {
+            let key = found.key;
+            let is_full = self.open.len() >= most;
+            if is_full || self.open_one(found, troubles).is_none() {
+                self.waiting.insert(key);
+                // The process has no file left for others: some are left to them. What stays open gets its turn.
+                let to_close = if is_full { 0 } else { (self.open.len() - before) / 2 };
+                let stays = self.open.len() - to_close;
+                self.waiting.extend(self.open.drain(stays..).map(|ring| ring.consumer.key()));
                 break;
             }
         }
-        self.waiting.extend(new.cloned());
+        self.waiting.extend(rest.map(|found| found.key));
+        if self.open.len() > before {
+            self.last_opened = self.open.last().map(|ring| ring.consumer.key());
+        }
     }
 
     /// Opens a ring, or finds out that it is none. `None` if there are too many open files.
-    fn open_one(&mut self, path: &Path, troubles: &mut Troubles) -> Option<()> {
+    fn open_one(&mut self, found: Found, troubles: &mut Troubles) -> Option<()> {
+        let path = &found.names[0];
         match Consumer::open(path) {
-            Ok(consumer) => {
-                self.last_opened = path.to_owned();
-                self.open.push(Ring::new(consumer));
-            }
+            Ok(consumer) => self.open.push(Ring::new(consumer, found.names)),
             Err(Flaw::Nonsense(what)) => {
-                self.refused.extend(see(path));
                 troubles.push(useless(path, &what));
+                self.refused.insert(Seen::of(&found));
             }
             Err(Flaw::Io(cause)) if is_too_many(&cause) => return None,
+            Err(Flaw::Io(cause)) if cause.kind() == ErrorKind::NotFound => {} // gone by now
             Err(Flaw::Io(cause)) => {
-                if see(path).is_some_and(|seen| self.failing.insert(seen)) {
+                if self.failing.insert(Seen::of(&found)) {
                     troubles.push((Trouble::Rings, Error::io("open the ring", path, cause)));
                 }
             }
@@ -172,17 +213,34 @@ impl Rings {
     }
 
     /// Returns the rings that wait until others are closed.
-    pub(super) fn waiting(&self) -> &HashSet<PathBuf> {
+    pub(super) fn waiting(&self) -> &HashSet<FileKey> {
         &self.waiting
     }
 
-    /// Closes rings in which there was nothing of late, or else those that were opened first: they are opened again in their turn.
+    /// Counts the rings that can't be opened or read, and not because there are too many of them.
+    pub(super) fn unread(&self) -> usize {
+        let is_open = |seen: &&Seen| self.open.iter().any(|ring| ring.consumer.key() == seen.key);
+        self.failing.len() - self.failing.iter().filter(is_open).count()
+    }
+
+    /// Closes rings in which there was nothing of late, or else those that were opened first: they are opened again in their turn. One
+    /// without a name can't be opened again.
     fn make_way(&mut self) {
-        let before = self.open.len();
-        self.open.retain(|ring| ring.is_busy || ring.has_lines() || ring.gap.is_some());
-        if self.open.len() == before {
-            self.open.drain(..before.div_ceil(2));
-        }
+        let can_go = |ring: &Ring| !ring.names.is_empty();
+        let is_idle = |ring: &Ring| can_go(ring) && !ring.is_busy && !ring.has_lines() && ring.gap.is_none();
+        let mut most = self.open.len().div_ceil(2);
+        let has_idle = self.open.iter().any(is_idle);
+        let closed = self.open.extract_if(.., |ring| {
+            let goes = if has_idle { is_idle(ring) } else { most > 0 && can_go(ring) };
+            most -= usize::from(goes && !has_idle);
+            goes
+        });
+        self.waiting.extend(closed.map(|ring| ring.consumer.key()));
+    }
+
+    /// Closes all rings that another collector can find.
+    pub(super) fn leave(&mut self) {
+        self.open.retain(|ring| ring.consumer.is_removed());
     }
 
     /// Removes the rings that are drained and that nobody will write to any more.
@@ -192,8 +250,8 @@ impl Rings {
             match ring.is_drained_for_good() {
                 Ok(false) => at += 1,
                 Ok(true) => {
-                    let ring = self.open.swap_remove(at).consumer;
-                    if let Err(cause) = ring.remove() {
+                    let ring = self.open.swap_remove(at);
+                    if let Err(cause) = ring.consumer.remove(&ring.names) {
                         self.refused.extend(see(ring.path())); // empty, and told of
                         troubles.push((Trouble::Rings, Error::io("remove the ring", ring.path(), cause)));
                     }
@@ -223,16 +281,19 @@ impl Rings {
         }
     }
 
-    /// A ring is broken: it is left as it is.
+    /// A ring is broken, or can't be read: it is left as it is.
     pub(super) fn refuse(&mut self, at: usize, flaw: Flaw, troubles: &mut Troubles) {
-        let ring = self.open.swap_remove(at).consumer;
+        let ring = self.open.swap_remove(at);
+        let seen = see(ring.path());
         match flaw {
             Flaw::Nonsense(what) => {
-                self.refused.extend(see(ring.path()));
+                self.refused.extend(seen);
                 troubles.push(useless(ring.path(), &what));
             }
             Flaw::Io(cause) => {
-                troubles.push((Trouble::Rings, Error::io("read the ring", ring.path(), cause)))
+                if seen.is_none_or(|seen| self.failing.insert(seen)) {
+                    troubles.push((Trouble::Rings, Error::io("read the ring", ring.path(), cause)));
+                }
             }
         }
     }
@@ -298,6 +359,12 @@ struct Seen {
     path: PathBuf,
     key: FileKey,
     mode: u32,
+}
+
+impl Seen {
+    fn of(found: &Found) -> Self {
+        Seen { path: found.names[0].clone(), key: found.key, mode: found.mode }
+    }
 }
 
 fn see(path: &Path) -> Option<Seen> {

@@ -1,6 +1,7 @@
 //! The collector's thread.
 
 use std::{
+    collections::HashSet,
     mem,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -8,9 +9,9 @@ use std::{
 
 use super::{
     batch::Batch,
-    home::Home,
+    home::{Home, Whose},
+    lock::Lock,
     part::Part,
-    registry::Lock,
     rings::{Rings, Troubles},
     shared::{Shared, Woken},
 };
@@ -32,7 +33,7 @@ const SCAN_EVERY: Duration = Duration::from_millis(100);
 const SCAN_IDLE_EVERY: Duration = Duration::from_millis(500);
 const IS_IDLE_AFTER: Duration = Duration::from_secs(1);
 
-/// How long it pauses where no file can be opened.
+/// How long it pauses where no file can be opened: longer each time, up to the time between two scans.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A collector at work.
@@ -40,6 +41,8 @@ struct Run {
     shared: Arc<Shared>,
     home: Home,
     rings: Rings,
+    /// It has closed rings, as another collector may have begun.
+    has_left: bool,
     /// Which ring comes first in the next batch.
     first: usize,
     scanned: Instant,
@@ -76,8 +79,9 @@ pub(super) fn run(shared: Arc<Shared>, lock: Lock) {
     let now = Instant::now();
     let mut run = Run {
         rings: Rings::new(shared.directory.clone()),
-        home: Home::new(shared.directory.clone(), lock),
+        home: Home::new(shared.directory.clone(), lock, shared.pipe()),
         shared,
+        has_left: false,
         first: 0,
         scanned: now,
         worked: now,
@@ -103,13 +107,20 @@ impl Run {
     /// Works until it is told to end.
     fn work(&mut self) -> Done {
         loop {
+            if self.shared.is_parents() {
+                return Done::Forked; // by the error hook
+            }
             let orders = self.shared.orders();
             if orders.is_closing || orders.flushes > orders.flushed {
                 let done = self.drain(orders.is_closing);
                 if done != Done::Written {
                     return done;
                 }
-                self.shared.has_done(|now| now.flushed = orders.flushes);
+                let unread = self.rings.unread();
+                self.shared.has_done(|now| {
+                    (now.flushed, now.unread) = (orders.flushes, unread);
+                    now.is_drained = orders.is_closing && unread == 0;
+                });
                 if orders.is_closing {
                     return Done::Written;
                 }
@@ -130,16 +141,28 @@ impl Run {
         if is_idle { SCAN_IDLE_EVERY } else { SCAN_EVERY }
     }
 
-    fn scan(&mut self) {
-        if self.home.is_there(&mut self.troubles) {
-            self.rings.scan(&mut self.troubles);
+    /// Looks for rings. Returns whether it knows all that there are.
+    fn scan(&mut self) -> bool {
+        let whose = self.home.look(&mut self.troubles);
+        if matches!(whose, Whose::OursAgain | Whose::Others) {
+            self.rings.leave(); // another one may have taken more of them
+            self.has_left = true;
         }
+        let is_listed = match whose {
+            Whose::Ours | Whose::OursAgain => self.rings.scan(&mut self.troubles),
+            Whose::Gone => self.rings.scan_nothing(&mut self.troubles),
+            Whose::Others | Whose::Replaced => false,
+        };
         self.scanned = Instant::now();
         self.tell();
+        is_listed
     }
 
     /// Writes what is there to be written in one go.
     fn pass(&mut self, is_last: bool) -> Result<Passed, Done> {
+        if !self.rings.open.is_empty() && !self.home.is_locked() {
+            self.scan(); // before another collector has begun
+        }
         let shared = Arc::clone(&self.shared);
         let batch = Batch::gather(&mut self.rings, self.first, &shared.queue, is_last, &mut self.troubles);
         self.first = batch.next;
@@ -161,17 +184,30 @@ impl Run {
 
     /// Writes everything that is in the rings now: where there are more than can be open at once, of one after the other.
     fn drain(&mut self, is_last: bool) -> Done {
-        self.scan();
-        let mut left = self.rings.waiting().clone();
+        // The rings that have not had their turn: not known until the directory could be listed.
+        let mut left: Option<HashSet<FileKey>> = None;
+        let mut pause = PAUSE;
         loop {
+            let is_listed = self.scan();
+            let waiting = self.rings.waiting();
+            let is_stuck = !is_listed || left.as_ref().is_some_and(|left| left.is_subset(waiting));
+            if is_listed && left.is_none() {
+                left = Some(waiting.clone());
+            }
+            self.has_left = false;
             let done = self.drain_open(is_last);
-            left.retain(|path| self.rings.waiting().contains(path));
-            if done != Done::Written || left.is_empty() {
+            if self.has_left {
+                left = None; // once more from the beginning
+            }
+            if let Some(left) = &mut left {
+                left.retain(|ring| self.rings.waiting().contains(ring));
+            }
+            if done != Done::Written || left.as_ref().is_some_and(HashSet::is_empty) {
                 return done;
             }
-            self.scan();
-            if left.is_subset(self.rings.waiting()) {
-                self.shared.sleep(PAUSE, None); // none could be opened
+            if is_stuck {
+                self.shared.sleep(pause, None); // none could be opened
+                pause = (2 * pause).min(SCAN_EVERY);
             }
         }
     }
@@ -223,6 +259,7 @@ impl Run {
         };
         if done == Done::GivenUp {
             self.flush_once();
+            self.tell();
             self.note(&mut parts, begin);
         }
         let mut core = queue.lock();
@@ -302,6 +339,9 @@ impl Run {
     fn tell(&mut self) {
         for (trouble, error) in mem::take(&mut self.troubles) {
             self.shared.queue.options.notice.tell(trouble, &error);
+        }
+        if self.shared.is_parents() {
+            mem::forget(mem::take(&mut self.rings.open)); // a child, made by the hook: they are closed, and not its own
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -23,8 +23,8 @@ use crate::{
             waiting::{Patience, SLICE},
         },
         ring::{
-            consumer::Consumer,
-            directory::{Directory, HAS_CHANGED},
+            consumer::{Consumer, Flaw},
+            directory::{Directory, Found, HAS_CHANGED},
         },
     },
 };
@@ -51,12 +51,15 @@ pub(super) struct Orders {
     /// Flushes that were asked for, and how many of them are done.
     pub(super) flushes: u64,
     pub(super) flushed: u64,
+    /// Rings that it could not read then.
+    pub(super) unread: usize,
     /// It is to write what is there, and to end then.
     pub(super) is_closing: bool,
     /// It is to end at once: nobody waits for it any more. What it leaves in the rings is there for the next one.
     pub(super) is_given_up: bool,
-    /// It has ended.
+    /// It has ended; and it has written all that was there by then.
     pub(super) is_over: bool,
+    pub(super) is_drained: bool,
 }
 
 /// What has woken the thread.
@@ -74,6 +77,10 @@ impl Shared {
     pub(super) fn new(directory: Directory, pipe: File, queue: Arc<Inner>) -> Self {
         let (orders, done) = Default::default();
         Shared { directory, pipe, queue, lines: AtomicU64::new(0), orders, done, forks: sys::forks() }
+    }
+
+    pub(super) fn pipe(&self) -> &File {
+        &self.pipe
     }
 
     /// Returns whether this is a child, in which there is no such thread.
@@ -136,14 +143,16 @@ impl Shared {
         duty::has_sink_of(self.queue.id())
     }
 
-    /// Has everything that is in the rings now written and flushed. Returns whether that was done within `limit`.
-    pub(super) fn flush(&self, limit: Duration) -> bool {
+    /// Has everything that is in the rings now written and flushed. Returns how many rings could not be read, if that was done within
+    /// `limit`.
+    pub(super) fn flush(&self, limit: Duration) -> Option<usize> {
         if self.is_parents() || self.is_mine() {
-            return false;
+            return None;
         }
         let number = self.order(|orders| orders.flushes += 1).flushes;
-        self.wait_for(limit, |orders| orders.flushed >= number || orders.is_over)
-            && self.orders().flushed >= number
+        self.wait_for(limit, |orders| orders.flushed >= number || orders.is_over);
+        let orders = self.orders();
+        (orders.flushed >= number).then_some(orders.unread)
     }
 
     /// Begins to end the collector.
@@ -167,7 +176,7 @@ impl Shared {
             let _ = (0..5).any(|_| is_done());
         }
         let stats = self.queue.stats();
-        let pending = if is_over { 0 } else { self.pending() };
+        let pending = if is_over && self.orders().is_drained { 0 } else { self.pending() };
         // What the sink has taken and not passed on is still in the rings.
         let written = self.lines.load(Ordering::Relaxed).saturating_sub(stats.dropped_lines);
         Report { written: written.min(stats.written_lines), dropped: stats.dropped_lines, pending }
@@ -191,17 +200,26 @@ impl Shared {
                 return report(
                     Trouble::Pending,
                     format_args!(
-                        "the sink of the collector takes nothing: {left} lines stay in {directory:?} for the next one"
+                        "the sink of the collector takes nothing, or rings can't be read: {left} lines stay in \
+                         {directory:?} for the next one"
                     ),
                 );
             }
         }
     }
 
-    /// Counts the lines that are in the rings.
+    /// Counts the lines that are in the rings. What can't be looked at, a ring or all of the directory, counts as one: there may be some.
     fn pending(&self) -> u64 {
-        let Ok((paths, _)) = self.directory.list() else { return 0 };
-        paths.iter().filter_map(|path| Consumer::peek(path).ok()).map(|ring| pending_in(&ring)).sum()
+        let rings = match self.directory.list() {
+            Ok(listed) => listed.rings,
+            Err(error) => return u64::from(error.kind() != ErrorKind::NotFound),
+        };
+        let count = |ring: Found| match Consumer::peek(&ring.names[0]) {
+            Ok(ring) => pending_in(&ring),
+            Err(Flaw::Io(error)) => u64::from(error.kind() != ErrorKind::NotFound),
+            Err(Flaw::Nonsense(_)) => 0, // it is no ring
+        };
+        rings.into_iter().map(count).sum()
     }
 
     /// Returns when somebody else has had the time to end, or an order has come.

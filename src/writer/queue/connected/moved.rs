@@ -1,4 +1,4 @@
-//! A ring whose file was removed, with its directory perhaps: no collector will ever find it. The worker makes another one, takes
+//! A ring whose file was removed, or moved elsewhere, with its directory perhaps: no collector will ever find it. The worker makes another one, takes
 //! what is left in the old one along, and goes on there. Not while a collector has it open: that one goes on to read it.
 
 use std::sync::atomic::Ordering;
@@ -21,7 +21,7 @@ impl Connected {
     /// Looks whether the ring is still where a collector finds it, and moves if it isn't.
     #[cold]
     pub(super) fn look_after_ring(&self) {
-        if self.producer.is_lost() {
+        if self.producer.is_lost(&self.directory) {
             let mut main = self.lock();
             self.move_on(&mut main);
             self.tell(main);
@@ -56,12 +56,14 @@ impl Connected {
         self.take_along(main, &next);
         self.settle_account(main, &next);
         main.lane.shut();
+        self.producer.leave();
         if self.successor.set(Box::new(next)).is_err() {
             return true; // never: it is set under this lock
         }
         self.generation.store(MOVED, Ordering::Release);
-        let what =
-            format!("the ring of this process in {path:?} was removed: its lines are in another one now");
+        let what = format!(
+            "the ring of this process in {path:?} was removed or moved: its lines are in another one now"
+        );
         main.trouble = Some((Trouble::Rings, Error::invalid(what)));
         true
     }

@@ -72,7 +72,7 @@ impl Connected {
 
     /// Looks for room, and pauses if there is none.
     fn look_for_room(&self, main: &mut Locked<'_, Main>, waiter: &mut Waiter) -> Option<Result<(), NoRoom>> {
-        if self.producer.is_lost() && self.move_on(main) {
+        if self.producer.is_lost(&self.directory) && self.move_on(main) {
             return Some(Err(NoRoom::HasMoved));
         }
         let waited = waiter.began.elapsed();

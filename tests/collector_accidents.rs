@@ -1,0 +1,13 @@
+//! What befalls the directory of a queue for many processes while it is in use: more rings than open files, a lock that is removed or
+//! taken, rings that are renamed, linked and moved.
+
+#![cfg(all(unix, feature = "multiprocess"))]
+
+#[path = "collector_accidents/few_files.rs"]
+mod few_files;
+#[path = "collector_accidents/locks.rs"]
+mod locks;
+#[path = "collector_accidents/names.rs"]
+mod names;
+mod support;
+mod workers_kit;
