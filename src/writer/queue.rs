@@ -267,15 +267,6 @@ impl SharedQueue {
         }
     }
 
-    /// Returns how many lines of its own the queue has handed to the sink.
-    pub(super) fn announcements(&self) -> u64 {
-        match &*self.0 {
-            Shared::Here(queue) => queue.here().lock_to_look().map_or(0, |core| core.announcements),
-            #[cfg(all(feature = "multiprocess", unix))]
-            Shared::Connected(_) => 0,
-        }
-    }
-
     /// Returns when everything logged so far was handed over.
     pub(super) fn hand_over(&self) -> Result<(), Error> {
         self.0.hand_over()
@@ -318,12 +309,12 @@ impl Drop for Shared {
             not(all(feature = "multiprocess", unix)),
             allow(irrefutable_let_patterns, reason = "there is one kind only")
         )]
-        if let Shared::Here(queue) = self
-            && let Some(queue) = queue.here_if_any()
+        if let Shared::Here(shared) = self
+            && let Some(queue) = shared.here_if_any()
         {
             queue.close();
             queue.finish();
-            queue.tell_of_the_rest();
+            queue.tell_of_the_rest(Arc::strong_count(shared) > 1);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
     fmt,
     sync::{
         Condvar, Mutex, OnceLock, TryLockError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering, fence},
     },
     thread,
     time::Instant,
@@ -290,30 +290,47 @@ impl Connected {
 
     /// Returns the counters as they are now: what the collector has taken counts as written.
     pub(super) fn stats(&self) -> Stats {
+        if duty::is_locking() {
+            return Stats::default(); // a signal handler: this thread may have the lock
+        }
         let mut stats = self.orphans.stats();
-        for queue in self.all_here() {
-            let Some(main) = queue.lock_to_look() else { return Stats::default() };
-            stats.accepted_lines += main.accepted + queue.accepted_aside.load(Ordering::Relaxed);
-            drop(main);
+        self.look_at_each(|queue, main| {
+            // First what became of lines, as that is counted last: so none is taken or lost here that is not accepted.
             stats.written_lines += queue.producer.taken_lines();
             stats.dropped_lines += queue.producer.dropped().iter().sum::<u64>();
+            fence(Ordering::Acquire);
+            stats.accepted_lines += main.accepted + queue.accepted_aside.load(Ordering::Relaxed);
             stats.cut_lines += queue.cut.load(Ordering::Relaxed);
-        }
+        });
         stats.queued_lines = stats.accepted_lines.saturating_sub(stats.written_lines + stats.dropped_lines);
         stats
     }
 
-    fn lock_to_look(&self) -> Option<Locked<'_, Main>> {
-        (!duty::is_locking()).then(|| self.lock())
-    }
-
     /// Returns what was lost, by what was the cause.
     pub(super) fn drops(&self) -> Drops {
-        let orphaned = Drops { queue_full: self.orphans.stats().dropped_lines, ..Drops::default() };
-        self.all_here().fold(orphaned, |drops, queue| {
+        if duty::is_locking() {
+            return Drops::default();
+        }
+        let mut drops = Drops { queue_full: self.orphans.stats().dropped_lines, ..Drops::default() };
+        self.look_at_each(|queue, _| {
             let [queue_full, queue_stalled, nested] = queue.producer.dropped();
-            drops.and(&Drops { queue_full, queue_stalled, nested, sink_failed: 0 })
-        })
+            drops = drops.and(&Drops { queue_full, queue_stalled, nested, sink_failed: 0 });
+        });
+        drops
+    }
+
+    /// Looks at each queue of this process to which anything was logged, under its lock: more than one, if a ring was removed.
+    /// Lines move from one to the next under that lock.
+    fn look_at_each(&self, mut look: impl FnMut(&Connected, &Main)) {
+        let mut next = Some(self);
+        while let Some(queue) = next {
+            let is_own = queue.forks == sys::forks();
+            let main = is_own.then(|| queue.lock());
+            if let Some(main) = &main {
+                look(queue, main);
+            }
+            next = queue.successor.get().map(|next| &**next);
+        }
     }
 }
 

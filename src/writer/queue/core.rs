@@ -91,8 +91,6 @@ pub(super) struct Core {
     pub(super) gap: Option<u64>,
     pub(super) cut: u64,
     pub(super) bytes: u64,
-    /// Lines of the queue's own that the sink has taken.
-    pub(in crate::writer) announcements: u64,
     pub(super) errors: u64,
 }
 
@@ -129,7 +127,6 @@ impl Core {
             gap: None,
             cut: 0,
             bytes: 0,
-            announcements: 0,
             errors: 0,
         }
     }

@@ -285,9 +285,14 @@ impl Inner {
 
     /// Returns the counters as they are now.
     pub(super) fn stats(&self) -> Stats {
-        let Some(core) = self.lock_to_look() else { return Stats::default() };
-        let accepted = core.accepted + self.side.accepted();
+        self.lock_to_look().map(|core| self.stats_of(&core)).unwrap_or_default()
+    }
+
+    /// The same, for one who has the lock and looks at more than the counters.
+    pub(super) fn stats_of(&self, core: &Core) -> Stats {
+        // First what is lost, as it is counted last: so no line is lost here that is not accepted.
         let dropped = core.drops.total() + self.side.lost();
+        let accepted = core.accepted + self.side.accepted();
         Stats {
             accepted_lines: accepted,
             written_lines: core.written,

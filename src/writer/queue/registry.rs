@@ -93,8 +93,8 @@ fn end_in_a_log_call(queues: &[Arc<Inner>]) {
     while pending() > 0 && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(1));
     }
-    if pending() > 0 {
-        let bytes = pending();
+    let bytes = pending();
+    if bytes > 0 {
         report(
             Trouble::Pending,
             format_args!("{bytes} bytes are lost: a log call was interrupted by the end"),

@@ -301,10 +301,17 @@ impl Inner {
         }
     }
 
-    /// Tells about lines that are left, and that nobody will write any more.
-    pub(super) fn tell_of_the_rest(&self) {
-        let lines = self.stats().queued_lines;
-        if lines > 0 && self.lock_to_look().is_some_and(|core| core.mode == Mode::Direct) {
+    /// Tells about lines that are left in a queue that has ended: nothing will write them, unless the guard `is_kept`.
+    pub(super) fn tell_of_the_rest(&self, is_kept: bool) {
+        let Some(core) = self.lock_to_look() else { return };
+        let lines = if core.mode == Mode::Direct { self.stats_of(&core).queued_lines } else { 0 };
+        drop(core);
+        if lines > 0 && is_kept {
+            report(
+                Trouble::Pending,
+                format_args!("{lines} lines are still in the queue, its sink takes nothing"),
+            );
+        } else if lines > 0 {
             report(
                 Trouble::Pending,
                 format_args!("{lines} lines are lost, the sink of their queue takes nothing"),

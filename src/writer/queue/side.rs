@@ -87,20 +87,24 @@ impl Side {
     pub(super) fn push(&self, position: u64, lines: &[u8], count: u64, was_cut: bool) {
         self.accept(count, was_cut);
         if !self.room.take(lines.len()) {
-            self.lost.fetch_add(count, Ordering::Relaxed);
-            return;
+            return self.count_as_lost(count);
         }
         self.pushed.fetch_add(1, Ordering::Relaxed);
         if self.lines.0.try_send(SideLine { position, bytes: lines.to_vec() }).is_err() {
             self.took(lines.len(), true);
-            self.lost.fetch_add(count, Ordering::Relaxed);
+            self.count_as_lost(count);
         }
     }
 
     /// Counts lines that are lost, because the writing of such lines has caused them.
     pub(super) fn lose(&self, count: u64, was_cut: bool) {
         self.accept(count, was_cut);
-        self.lost.fetch_add(count, Ordering::Relaxed);
+        self.count_as_lost(count);
+    }
+
+    /// Release: a thread that sees them lost sees them accepted.
+    fn count_as_lost(&self, count: u64) {
+        self.lost.fetch_add(count, Ordering::Release);
     }
 
     fn accept(&self, count: u64, was_cut: bool) {
@@ -137,7 +141,7 @@ impl Side {
     }
 
     pub(super) fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+        self.lost.load(Ordering::Acquire)
     }
 
     pub(super) fn cut(&self) -> u64 {

@@ -51,13 +51,20 @@ impl Queued {
 
     /// The account of both: what the queue has handed over counts as what became of it in the writer behind.
     pub(super) fn stats(&self) -> Stats {
-        let (queue, sink) = (self.queue.stats(), self.sink.stats());
+        let queue = self.queue.stats();
+        Self::with_sink(queue, self.sink.stats()) // after the queue's
+    }
+
+    /// Written is what the queue has handed over, but for what the writer behind it has lost or kept by now: of two accounts
+    /// that are read one after the other, never too much.
+    fn with_sink(queue: Stats, sink: Stats) -> Stats {
+        let lost = sink.dropped_lines.min(queue.written_lines);
+        let kept = sink.queued_lines.min(queue.written_lines - lost);
         Stats {
             accepted_lines: queue.accepted_lines,
-            // Announcements of the queue are lines like others to the writer behind it.
-            written_lines: sink.written_lines.saturating_sub(self.queue.announcements()),
-            dropped_lines: queue.dropped_lines + sink.dropped_lines,
-            queued_lines: queue.queued_lines + sink.queued_lines,
+            written_lines: queue.written_lines - lost - kept,
+            dropped_lines: queue.dropped_lines + lost,
+            queued_lines: queue.queued_lines + kept,
             cut_lines: queue.cut_lines,
             ..sink
         }

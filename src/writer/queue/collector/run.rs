@@ -267,7 +267,6 @@ impl Run {
             // Its own lines are no lines of anybody's.
             core.accepted -= announcements;
             core.written -= announcements;
-            core.announcements += announcements;
         }
         drop(core);
         done

@@ -175,10 +175,11 @@ impl Shared {
             let is_done = || self.wait_for(SLICE / 5, |orders| orders.is_over || self.is_mine());
             let _ = (0..5).any(|_| is_done());
         }
+        let lines = self.lines.load(Ordering::Relaxed); // first: what of them is lost is in the stats by now
         let stats = self.queue.stats();
         let pending = if is_over && self.orders().is_drained { 0 } else { self.pending() };
         // What the sink has taken and not passed on is still in the rings.
-        let written = self.lines.load(Ordering::Relaxed).saturating_sub(stats.dropped_lines);
+        let written = lines.saturating_sub(stats.dropped_lines);
         Report { written: written.min(stats.written_lines), dropped: stats.dropped_lines, pending }
     }
 

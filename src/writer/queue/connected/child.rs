@@ -92,10 +92,4 @@ impl Connected {
             }
         }
     }
-
-    /// Returns the queues of this process to which anything was logged: more than one, if a ring was removed.
-    pub(super) fn all_here(&self) -> impl Iterator<Item = &Connected> {
-        let chain = std::iter::successors(Some(self), |queue| queue.successor.get().map(|next| &**next));
-        chain.filter(|queue| queue.forks == sys::forks())
-    }
 }

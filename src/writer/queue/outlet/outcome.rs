@@ -49,7 +49,6 @@ impl Outlet {
                 core.moved();
             }
             Source::Own => {
-                core.announcements += written;
                 core.moved();
                 self.told();
             }
