@@ -110,7 +110,7 @@ impl LineKind {
     const LOGGED: u8 = 1;
     const NESTED: u8 = 2;
     const URGENT: u8 = 4;
-    const RESERVED: u8 = 8;
+    const ABOUT_TASK: u8 = 8;
 
     /// Lines of a log call, which may be within another one of the same thread; `meta` is that of the event, or of the span that
     /// they are about, if it is known.
@@ -121,7 +121,7 @@ impl LineKind {
             LineKind::LOGGED
                 | bit(is_nested, LineKind::NESTED)
                 | bit(meta.is_some_and(|meta| *meta.level() == Level::ERROR), LineKind::URGENT)
-                | bit(meta.is_some_and(Metadata::is_span), LineKind::RESERVED),
+                | bit(meta.is_some_and(Metadata::is_span), LineKind::ABOUT_TASK),
         )
     }
 
@@ -137,7 +137,7 @@ impl LineKind {
         self.0 & LineKind::NESTED > 0
     }
 
-    /// They are not to wait: of level ERROR.
+    /// They are not to wait: of level ERROR, or about a task whose span is.
     #[inline]
     pub(crate) fn is_urgent(self) -> bool {
         self.0 & LineKind::URGENT > 0
@@ -145,8 +145,8 @@ impl LineKind {
 
     /// They are about a task: a transition, a separator.
     #[inline]
-    pub(crate) fn is_reserved(self) -> bool {
-        self.0 & LineKind::RESERVED > 0
+    pub(crate) fn is_about_task(self) -> bool {
+        self.0 & LineKind::ABOUT_TASK > 0
     }
 }
 

@@ -3,6 +3,8 @@
 
 #[path = "queue_overflow/announcements.rs"]
 mod announcements;
+#[path = "queue_overflow/errors.rs"]
+mod errors;
 #[path = "queue_overflow/pace.rs"]
 mod pace;
 mod queue_kit;

@@ -35,6 +35,7 @@ mod drops;
 mod duty;
 mod failure;
 mod first;
+mod for_children;
 mod guard;
 mod inner;
 mod ledger;
@@ -79,7 +80,8 @@ pub enum Overflow {
     Block,
     /// The same, but so long at most; then the line is dropped.
     BlockFor(Duration),
-    /// The line is dropped at once.
+    /// The line is dropped at once. Lines of level ERROR and lines about tasks are dropped only when the
+    /// [room of their own](SharedQueueBuilder::capacity_bytes) is full too.
     DropNewest,
 }
 
@@ -136,13 +138,17 @@ pub enum Overflow {
 /// |---|---|
 /// | return from `main`, a panic that unwinds, `process::exit` (but on Windows) | all are written, as long as the sink takes them |
 /// | `panic = "abort"` | with [`QueueGuard::flush_on_panic`] a panic has them written; else what is in the queue is lost |
+/// | exec(2), `_exit` | what is in the queue is lost, at most its capacity: call [`QueueGuard::flush`] before |
 /// | `std::process::abort`, SIGKILL, the OOM killer; SIGTERM, SIGINT (Ctrl+C) or SIGHUP that nobody handles | what is in the queue is lost |
 ///
 /// # After the end, and after fork(2)
 ///
 /// Lines that are logged after the end of the queue are written directly: by the thread that logs, before the log call returns.
-/// The same holds in a child made by fork(2), with the same sink; its [`stats`](Self::stats) count its own lines. The fork waits
-/// until the sink is in no call and keeps nothing, a fifth of a second at most: if it doesn't come to that, the child's lines are
+/// The same holds in a child made by fork(2), with the same sink; its [`stats`](Self::stats) count its own lines.
+///
+/// If the sink is a file of this crate ([`InstanceFile`](super::InstanceFile), `WatchedFile`, either in a
+/// [`TaskWriter`](super::TaskWriter)), the fork doesn't wait, and the child writes by a clone. Of any other sink it waits until
+/// that is in no call and keeps nothing, a fifth of a second at most. A sink that is slower costs the child its lines: they are
 /// lost, counted and told.
 ///
 /// Only the guard flushes within a limit of yours; a clone does as [`io::Write::flush`], within 5 s.
@@ -216,7 +222,8 @@ impl SharedQueue {
     ///   lines are lost, counted and told, and it is tried again once a second.
     /// - **A log call inside of another one**, one in a signal handler, and those of a collector's own thread never wait: what finds no
     ///   room goes into 64 KiB beside the ring, in order; what doesn't fit there is counted.
-    /// - **Lines about tasks** (RUNNING and its like, retry separators) have room for another 64 KiB when the ring is full.
+    /// - **Lines of level ERROR** have room for another 64 KiB when the ring is full. **Lines about tasks** (RUNNING and its like,
+    ///   retry separators) have that and 64 KiB more, which no line of level ERROR takes.
     /// - **A line that is larger than the ring**, or than 16 MiB, is cut, ends in ` [cut N bytes]`, and is counted (`cut_lines`).
     /// - Connected twice, a process has two rings. Clones share one; it ends with the last of them.
     /// - [`io::Write::flush`] has nothing to do: the kernel has the lines. Only [`CollectorGuard::flush`] knows when they are written.

@@ -16,6 +16,7 @@
 //! | [`layout`] | what is where in the file |
 //! | [`protocol`] | who does what before what; loom has tried every order (`model`) |
 //! | [`directory`] | names, locks, who may do what |
+//! | [`file_system`] | which file systems a ring may be on |
 //! | [`producer`], [`consumer`] | the two ends |
 //! | [`own`] | which rings are this process's |
 
@@ -23,6 +24,8 @@
 pub(super) mod consumer;
 #[cfg(feature = "multiprocess")]
 pub(super) mod directory;
+#[cfg(feature = "multiprocess")]
+pub(super) mod file_system;
 #[cfg(feature = "multiprocess")]
 pub(super) mod layout;
 #[cfg(all(test, tasklog_loom))]

@@ -225,6 +225,17 @@ impl TaskWriter {
         }
     }
 
+    /// Returns whether it is a file of this crate, with nothing before it.
+    #[cfg(feature = "queue")]
+    pub(super) fn is_file(&self) -> bool {
+        match &self.0 {
+            Chosen::Instance(_) => true,
+            #[cfg(feature = "watch")]
+            Chosen::Watched(_) => true,
+            _ => false,
+        }
+    }
+
     fn bytes(&mut self) -> &mut dyn io::Write {
         match &mut self.0 {
             Chosen::Instance(file) => file,

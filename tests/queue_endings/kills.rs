@@ -2,7 +2,8 @@
 
 use std::{
     io::Write as _,
-    os::unix::process::ExitStatusExt,
+    os::unix::process::{CommandExt as _, ExitStatusExt},
+    process::Command,
     sync::{OnceLock, atomic::Ordering},
     thread,
     time::Duration,
@@ -18,6 +19,7 @@ use crate::{
     support::{
         child::{Child, hang, role},
         dir::Dir,
+        fork::exit_without_hooks,
         ledger::Ledger,
         verify::{Expect, LogFamily},
         wait_until,
@@ -83,6 +85,59 @@ fn child_logs_for_ever() {
         });
     }
     hang();
+}
+
+/// Ends this process by a call that runs no exit hook, while its threads log.
+fn end_at_once() {
+    match case().as_str() {
+        "exec" => panic!("it can't become true(1): {}", Command::new("true").exec()),
+        _ => exit_without_hooks(),
+    }
+}
+
+#[test]
+fn child_logs_until_it_ends_at_once() {
+    if !role("kills::child_logs_until_it_ends_at_once") {
+        return;
+    }
+    let builder = SharedQueue::builder().capacity_bytes(CAPACITY);
+    let (queue, _guard) = builder.spawn(Held(sink())).expect("a thread can be made");
+    LET_GO.store(true, Ordering::Relaxed);
+    set_global(&queue);
+    for worker in 0..WORKERS {
+        thread::spawn(move || {
+            for n in 1.. {
+                ledger().around(worker, n, || log(worker, n));
+            }
+        });
+    }
+    let has_logged = || ledger().read().iter().all(|worker| worker.1 > 1000);
+    wait_until("it logs", Duration::from_secs(20), has_logged);
+    end_at_once();
+}
+
+/// The sink is slow, and the queue full when the end comes.
+fn assert_an_end_at_once_costs_no_more_than_the_queue(case: &str) {
+    for sink in ["file", "instance"] {
+        let dir = Dir::new();
+        drop(Ledger::create(dir.path("ledger"), WORKERS));
+        let child =
+            Child::of_test("kills::child_logs_until_it_ends_at_once").env("LOG", dir.path("tasks.log"));
+        let output = child.env("SINK", sink).env("CASE", case).spawn().wait();
+        assert!(output.status.success(), "{case} {sink}: {output}");
+        assert_lost_is_what_had_room(&dir, CAPACITY);
+        assert_goes_on(&dir);
+    }
+}
+
+#[test]
+fn exec_costs_no_more_than_the_queue_has_room_for() {
+    assert_an_end_at_once_costs_no_more_than_the_queue("exec");
+}
+
+#[test]
+fn an_exit_without_hooks_costs_no_more_than_the_queue_has_room_for() {
+    assert_an_end_at_once_costs_no_more_than_the_queue("_exit");
 }
 
 /// Has a process log at full rate, and kills it in the middle.

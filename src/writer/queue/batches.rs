@@ -2,12 +2,25 @@
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
+use crate::writer::LineKind;
+
 /// As many bytes as a batch has at most, of single lines that are larger apart: what goes into one system call.
 pub(super) const LARGEST_BATCH: usize = 64 * 1024;
 pub(super) const SMALLEST_BATCH: usize = 4 * 1024;
 
-/// Room for lines about tasks (RUNNING and its like, retry separators) beyond the capacity.
-pub(super) const RESERVED: usize = 64 * 1024;
+/// Room beyond the capacity: for lines of level ERROR; and in all, with as much again that only lines about tasks take (RUNNING and
+/// its like, retry separators), so that many errors don't crowd them out.
+const FOR_ERRORS: usize = 64 * 1024;
+pub(super) const RESERVED: usize = 2 * FOR_ERRORS;
+
+/// How much of the room beyond the capacity is for such lines.
+pub(super) fn room_beyond(kind: LineKind) -> usize {
+    match kind {
+        kind if kind.is_about_task() => RESERVED,
+        kind if kind.is_urgent() => FOR_ERRORS,
+        _ => 0,
+    }
+}
 
 /// As many batches are made at the start at most, so that a log call makes none; and as many wait at most. Of a queue that is
 /// larger than that the open batch grows.

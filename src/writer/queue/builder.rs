@@ -5,6 +5,7 @@ use std::{io, sync::Arc, thread, time::Duration};
 use super::{
     Announce, Overflow, QueueGuard, Shared, SharedQueue,
     core::Mode,
+    for_children::ForChildren,
     inner::{Inner, Options},
     outlet::Outlet,
     registry, run,
@@ -27,14 +28,17 @@ impl SharedQueueBuilder {
                 stall_timeout: Duration::from_secs(5),
                 announce: Announce::default(),
                 notice: Notice::default(),
+                #[cfg(all(feature = "multiprocess", unix))]
+                any_file_system: false,
             },
         }
     }
 
     /// Sets how many bytes of lines may wait (default: 8 MiB).
     ///
-    /// A single line that is larger passes alone, when the queue is empty. Lines about tasks (RUNNING and its like, retry
-    /// separators) have room for another 64 KiB when the queue is full.
+    /// A single line that is larger passes alone, when the queue is empty. When the queue is full, lines of level ERROR have room
+    /// for another 64 KiB. Lines about tasks (RUNNING and its like, retry separators) have that and 64 KiB more, which no line
+    /// of level ERROR takes.
     pub fn capacity_bytes(mut self, bytes: usize) -> Self {
         self.options.capacity = bytes;
         self
@@ -84,8 +88,9 @@ impl SharedQueueBuilder {
     pub fn spawn(self, sink: impl io::Write + Send + 'static) -> Result<(SharedQueue, QueueGuard), Error> {
         self.check()?;
         sys::watch_forks();
+        let for_children = ForChildren::of(&sink);
         let outlet = Box::new(Outlet::new(Box::new(sink)));
-        let queue = Arc::new(Inner::new(self.options, Mode::Threaded, outlet));
+        let queue = Arc::new(Inner::new(self.options, Mode::Threaded, outlet, for_children));
         let for_thread = Arc::clone(&queue);
         let builder = thread::Builder::new().name("tasklog-queue".to_owned());
         let ended = Arc::clone(&queue.ended);
@@ -101,6 +106,21 @@ impl SharedQueueBuilder {
         Ok((SharedQueue(Handle::new(Shared::Here(Arc::clone(&queue)))), QueueGuard::new(queue)))
     }
 
+    /// Lets [`connect`](Self::connect) use a directory on any file system (default: false).
+    ///
+    /// By default it refuses those where a log call could hang, on Linux, by name. On btrfs, ZFS, bcachefs, nilfs2, f2fs and
+    /// UBIFS, which write each block to a new place, a log call that meets a full disk waits until space is freed. No signal
+    /// ends that wait, SIGKILL neither; on some of them SIGBUS ends the process instead. `chattr +C` doesn't help. On network
+    /// file systems and FUSE it waits for another machine or program. Insist only if the disk never fills up, or if a hanging
+    /// log call is what you want. Of an overlay (overlayfs) only btrfs below it is found out.
+    ///
+    /// Only [`connect`](Self::connect) asks for it: a [`Collector`](super::Collector) reads what is there.
+    #[cfg(all(feature = "multiprocess", unix))]
+    pub fn any_file_system(mut self, allowed: bool) -> Self {
+        self.options.any_file_system = allowed;
+        self
+    }
+
     /// Connects to the collector of a directory: lines go into a ring of this process, a mapped file in that directory.
     ///
     /// There need not be a collector yet. See [`SharedQueue::connect`] for all that this means. Of the options
@@ -111,14 +131,12 @@ impl SharedQueueBuilder {
     ///
     /// - `capacity_bytes` is 0, or more than 512 MiB.
     /// - The directory can't be made, belongs to another user, or others may write to it.
+    /// - The directory is on a file system where a log call could hang: see [`any_file_system`](Self::any_file_system).
     /// - There is no room for the ring, or it can't be mapped.
     #[cfg(all(feature = "multiprocess", unix))]
     pub fn connect(self, directory: impl AsRef<std::path::Path>) -> Result<SharedQueue, Error> {
-        use crate::writer::ring::directory::Directory;
-
         self.check()?;
-        let directory = Directory::open(directory.as_ref())?;
-        let queue = super::connected::Connected::connect(self.options, directory)?;
+        let queue = super::connected::Connected::open(self.options, directory.as_ref())?;
         Ok(SharedQueue(Handle::new(Shared::Connected(Box::new(queue)))))
     }
 

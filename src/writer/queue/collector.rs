@@ -74,13 +74,17 @@ pub use self::{
 /// It is made with mode 0700, and the rings with 0600. One that others may write to, or that belongs to another user, is refused. It
 /// has to be the queue's alone.
 ///
-/// - Put it on a tmpfs: `/run/app/q`, or `/dev/shm/app-q` where there is no `/run` for your user. A local disk with ext4, XFS or
-///   btrfs without snapshots does too; not one like ZFS, which writes each block to a new place: full, it would end a worker in a
-///   log call (SIGBUS). Not below
-///   `/tmp`, where cleaners remove old files. Not on a network file system: two machines don't see one memory.
+/// - Put it on a tmpfs: `/run/app/q`. A local disk with ext4 or XFS does too. Not below `/tmp`, where cleaners remove old files.
+/// - Not on a file system that writes each block to a new place (btrfs, ZFS, bcachefs, nilfs2, f2fs, UBIFS): on a full one a log call
+///   hangs until space is freed, or SIGBUS ends the worker. Not on FUSE or a network file system: a log call would wait for another
+///   program or machine, and two machines don't see one memory. On Linux a worker refuses them, unless it
+///   [insists](crate::writer::SharedQueueBuilder::any_file_system).
+/// - `/dev/shm` is a tmpfs too. But systemd removes what a login user has there when the last session ends, rings too: `RemoveIPC=`
+///   in logind.conf(5). It spares system users, and users with `loginctl enable-linger`. A service has a better place: with
+///   `RuntimeDirectory=app` systemd makes `/run/app` for its user.
 /// - With `RuntimeDirectory=` systemd removes it when the service stops, and what is in the rings with it: set
 ///   `RuntimeDirectoryPreserve=yes`. Docker gives a container 64 MiB of `/dev/shm` unless it is told otherwise (`--shm-size`).
-/// - A ring takes 8 MiB, the [`capacity_bytes`](crate::writer::SharedQueueBuilder::capacity_bytes) of the worker, and 132 KiB more.
+/// - A ring takes 8 MiB, the [`capacity_bytes`](crate::writer::SharedQueueBuilder::capacity_bytes) of the worker, and 196 KiB more.
 ///   They are allocated at once, so that a full disk is an error when the worker connects, and no surprise later.
 /// - The ring of a worker that is gone stays until a collector has written what is in it: while there is none, every start of a worker
 ///   adds one.

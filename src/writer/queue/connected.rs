@@ -6,6 +6,7 @@ mod waiting;
 
 use std::{
     fmt,
+    path::Path,
     sync::{
         Condvar, Mutex, OnceLock, TryLockError,
         atomic::{AtomicU64, Ordering, fence},
@@ -16,7 +17,7 @@ use std::{
 
 use self::{child::Orphans, waiting::NoRoom};
 use super::{
-    batches::RESERVED,
+    batches::{self, RESERVED},
     drops::{Cause, Drops},
     duty,
     first::First,
@@ -31,6 +32,7 @@ use crate::{
         LineKind, Stats, lines, path,
         ring::{
             directory::Directory,
+            file_system,
             layout::LONGEST_LINE,
             producer::{self, DroppedFor, Lane, Producer},
         },
@@ -90,8 +92,16 @@ struct Then {
 }
 
 impl Connected {
+    /// Opens the directory, unless it is where a log call could hang, and makes a ring for this process.
+    pub(super) fn open(options: Options, path: &Path) -> Result<Self, Error> {
+        if !options.any_file_system {
+            file_system::check(path)?;
+        }
+        Connected::connect(options, Directory::open(path)?)
+    }
+
     /// Makes a ring for this process.
-    pub(super) fn connect(options: Options, directory: Directory) -> Result<Self, Error> {
+    fn connect(options: Options, directory: Directory) -> Result<Self, Error> {
         sys::watch_forks();
         if options.capacity > 1 << 29 {
             return Err(Error::invalid(format!(
@@ -101,8 +111,12 @@ impl Connected {
         }
         let capacity = options.capacity.max(SMALLEST);
         let options = Options { capacity, ..options };
-        let (producer, [main, aside]) =
-            producer::make(&directory, capacity as u64, RESERVED as u64, &path::instance())?;
+        let (producer, [main, aside]) = producer::make(
+            &directory,
+            [capacity as u64, RESERVED as u64],
+            &path::instance(),
+            options.any_file_system,
+        )?;
         let main = Main {
             lane: main,
             accepted: 0,
@@ -211,8 +225,15 @@ impl Connected {
 
     #[inline]
     fn has_room(&self, main: &mut Main, bytes: usize, kind: LineKind) -> bool {
-        let limit = if kind.is_reserved() { main.lane.size() } else { self.options.capacity as u64 };
-        main.lane.has_room(&self.producer, bytes as u64, limit)
+        let (bytes, capacity) = (bytes as u64, self.options.capacity as u64);
+        main.lane.has_room(&self.producer, bytes, capacity) || self.has_room_beyond(main, bytes, kind)
+    }
+
+    /// The same, of the room that isn't for all lines.
+    #[cold]
+    fn has_room_beyond(&self, main: &mut Main, bytes: u64, kind: LineKind) -> bool {
+        let beyond = batches::room_beyond(kind);
+        beyond > 0 && main.lane.has_room(&self.producer, bytes, (self.options.capacity + beyond) as u64)
     }
 
     /// Returns whether these lines can't even have the lock, or are logged by the sink of the collector.

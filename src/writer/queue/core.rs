@@ -3,10 +3,11 @@
 use std::{io, mem};
 
 use super::{
-    batches::{Batches, MOST, RESERVED},
+    batches::{self, Batches, MOST},
     drops::{Cause, Drops},
     first::First,
 };
+use crate::writer::LineKind;
 
 /// What the writer's thread does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,10 +132,13 @@ impl Core {
         }
     }
 
-    /// Returns whether there is room for so many bytes. A line larger than the whole queue passes alone.
-    pub(super) fn has_room(&self, bytes: usize, is_reserved: bool) -> bool {
-        let room = self.capacity.saturating_add(if is_reserved { RESERVED } else { 0 });
-        self.queued == 0 || self.queued.saturating_add(bytes) <= room
+    /// Returns whether there is room for so many bytes of such lines. A line larger than the whole queue passes alone.
+    #[inline]
+    pub(super) fn has_room(&self, bytes: usize, kind: LineKind) -> bool {
+        let needed = self.queued.saturating_add(bytes);
+        self.queued == 0
+            || needed <= self.capacity
+            || needed <= self.capacity.saturating_add(batches::room_beyond(kind))
     }
 
     /// Returns whether such a line needs the queue to be nearly empty: it would never find room beside others.
@@ -289,7 +293,7 @@ impl Core {
 #[cfg(all(test, not(tasklog_loom)))]
 mod tests {
     use super::*;
-    use crate::writer::queue::batches::SMALLEST_BATCH;
+    use crate::writer::queue::batches::{RESERVED, SMALLEST_BATCH};
 
     fn core(capacity: usize) -> (Core, Batches) {
         let batches = Batches::new(capacity);
@@ -326,13 +330,19 @@ mod tests {
     #[test]
     fn room_is_for_the_capacity_and_for_one_larger_line() {
         let (mut core, batches) = core(100);
-        assert!(core.has_room(1000, false), "it passes alone");
+        let [plain, error, about_task, both] =
+            [0, LineKind::URGENT, LineKind::ABOUT_TASK, LineKind::URGENT | LineKind::ABOUT_TASK]
+                .map(LineKind);
+        assert!(core.has_room(1000, plain), "it passes alone");
         core.append(&[b'x'; 60], &batches);
-        assert!(core.has_room(40, false) && !core.has_room(41, false));
-        assert!(core.has_room(40 + RESERVED, true) && !core.has_room(41 + RESERVED, true));
-        assert!(!core.has_room(usize::MAX, false));
+        for (kind, room) in
+            [(plain, 40), (error, 40 + RESERVED / 2), (about_task, 40 + RESERVED), (both, 40 + RESERVED)]
+        {
+            assert!(core.has_room(room, kind) && !core.has_room(room + 1, kind), "{kind:?}");
+            assert!(!core.has_room(usize::MAX, kind));
+        }
         core.settle(60);
-        assert!(core.has_room(1000, false) && core.is_settled());
+        assert!(core.has_room(1000, plain) && core.is_settled());
     }
 
     #[test]

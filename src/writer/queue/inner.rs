@@ -16,6 +16,7 @@ use super::{
     core::{Core, Mode},
     drops::{Announce, Cause, Drops},
     duty,
+    for_children::ForChildren,
     locked::{self, Locked},
     outlet::Outlet,
     registry::Parked,
@@ -39,6 +40,9 @@ pub(super) struct Options {
     pub(super) stall_timeout: Duration,
     pub(super) announce: Announce,
     pub(super) notice: Notice,
+    /// A ring may be on a file system where a log call could hang.
+    #[cfg(all(feature = "multiprocess", unix))]
+    pub(super) any_file_system: bool,
 }
 
 impl Options {
@@ -81,6 +85,7 @@ pub(super) struct Inner {
     pub(super) forks: u64,
     pub(super) child: OnceLock<Box<Inner>>,
     pub(super) parked: Parked,
+    pub(super) for_children: ForChildren,
 }
 
 /// Whether a thread has let go of everything.
@@ -112,7 +117,7 @@ struct Then {
 }
 
 impl Inner {
-    pub(super) fn new(options: Options, mode: Mode, outlet: Box<Outlet>) -> Self {
+    pub(super) fn new(options: Options, mode: Mode, outlet: Box<Outlet>, for_children: ForChildren) -> Self {
         let batches = Batches::new(options.capacity);
         let core = Core::new(mode, options.capacity, &batches);
         Inner {
@@ -130,6 +135,7 @@ impl Inner {
             forks: sys::forks(),
             child: OnceLock::new(),
             parked: Parked::new(),
+            for_children,
         }
     }
 
@@ -158,7 +164,7 @@ impl Inner {
         let core = &mut *locked;
         core.accepted += count;
         core.cut += u64::from(was_cut);
-        if !core.first.is_turn_of(None) || !core.has_room(lines.len(), kind.is_reserved()) {
+        if !core.first.is_turn_of(None) || !core.has_room(lines.len(), kind) {
             return self.take_crowded(locked, lines, kind, count, was_cut);
         }
         let then = self.append(core, lines, kind);

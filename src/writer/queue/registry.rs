@@ -3,7 +3,8 @@
 //! The child of a fork has the parent's memory as it was at that moment: locks that other threads held are held for ever,
 //! and the writer's thread isn't there. So it touches nothing of the parent's queue. It has one of its own, without a
 //! thread, and with the same sink, which the forking thread has taken out of the parent's for the moment of the fork: so no
-//! other thread was in the middle of a call of it. Lines that were on their way are the parent's to write.
+//! other thread was in the middle of a call of it. (Of a writer of this crate it has a [clone](super::for_children) instead.) Lines
+//! that were on their way are the parent's to write.
 
 use std::{
     io,
@@ -135,7 +136,7 @@ fn before_fork() {
     for queue in queues() {
         let queue = queue.here();
         let _duty = duty::lock();
-        if duty::has_sink_of(queue.id()) {
+        if queue.for_children.has_any() || duty::has_sink_of(queue.id()) {
             continue;
         }
         let Some(outlet) = queue.clean_outlet(&mut left) else { continue };
@@ -182,9 +183,12 @@ impl Inner {
 
     /// The queue of a child: whoever logs writes.
     fn child(&self) -> Inner {
-        let parents = self.parked.1.try_recv().map(|outlet| outlet.in_child());
-        let outlet = parents.unwrap_or_else(|_| Outlet::new(Box::new(Busy)));
-        Inner::new(self.options.clone(), Mode::Direct, Box::new(outlet))
+        let outlet = match (self.for_children.make(), self.parked.1.try_recv()) {
+            (Some(own), _) => Outlet::new(own),
+            (None, Ok(parents)) => parents.in_child(),
+            (None, Err(_)) => Outlet::new(Box::new(Busy)),
+        };
+        Inner::new(self.options.clone(), Mode::Direct, Box::new(outlet), self.for_children.clone())
     }
 
     /// Takes the sink out when it keeps nothing: what it keeps would be written twice. It is not flushed here: that may take

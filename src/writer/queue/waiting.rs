@@ -37,7 +37,7 @@ impl Inner {
             if ticket.is_none() && (core.is_large(bytes) || began.elapsed() >= FIRST_AFTER) {
                 ticket = Some(core.first.join());
             }
-            if core.has_room(bytes, kind.is_reserved()) && core.first.is_turn_of(ticket) {
+            if core.has_room(bytes, kind) && core.first.is_turn_of(ticket) {
                 break Ok(());
             }
             if core.is_stalled {

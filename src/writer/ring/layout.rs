@@ -7,7 +7,7 @@
 //! | 8 | 4 | 0x01020304: the byte order | ” |
 //! | 12 | 4 | 1: the version of this layout | ” |
 //! | 16 | 8 | the size of the main lane | ” |
-//! | 24 | 8 | how many bytes of it are for lines that are not about tasks | ” |
+//! | 24 | 8 | how many bytes of it are for lines that are neither about tasks nor of level ERROR | ” |
 //! | 32 | 8 | the size of the aside lane | ” |
 //! | 40 | 4 | the process id of the worker, as it sees that itself | ” |
 //! | 44 | 4 | the length of its name | ” |
@@ -79,7 +79,7 @@ pub(in crate::writer) const LONGEST_LINE: usize = 16 * 1024 * 1024;
 /// What a worker says once, when it makes its ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::writer) struct Passport {
-    /// Sizes of the lanes; and how much of the main one is for lines that are not about tasks.
+    /// Sizes of the lanes; and how much of the main one is for all lines.
     pub(in crate::writer) main: u64,
     pub(in crate::writer) capacity: u64,
     pub(in crate::writer) aside: u64,

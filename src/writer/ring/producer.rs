@@ -18,6 +18,7 @@ use rustix::{
 
 use super::{
     directory::{self, Directory, FileKey},
+    file_system,
     layout::{self, ASIDE, Passport, Taken},
     own::Registered,
     protocol,
@@ -87,16 +88,17 @@ impl Places {
     }
 }
 
-/// Makes a ring in a directory: with room for so many bytes of lines, and for so many more about tasks.
+/// Makes a ring in a directory: with room for `capacity` and `reserved` bytes of lines; on `any_file_system`, or only where a
+/// log call can't hang.
 ///
 /// # Errors
 ///
-/// The file can't be made, there is no room for it, or it can't be mapped.
+/// The file can't be made, there is no room for it, it can't be mapped, or a log call could hang.
 pub(in crate::writer) fn make(
     directory: &Directory,
-    capacity: u64,
-    reserved: u64,
+    [capacity, reserved]: [u64; 2],
     name: &str,
+    any_file_system: bool,
 ) -> Result<(Producer, [Lane; 2]), Error> {
     let pipe = directory.open_pipe()?;
     let page = layout::HEAD as u64;
@@ -104,14 +106,16 @@ pub(in crate::writer) fn make(
     let passport = Passport { main, capacity, aside: ASIDE, pid: process::id(), name: name.to_owned() };
     let mut tries = 0;
     let made = loop {
-        match make_file(directory, &passport) {
+        match make_file(directory, &passport, any_file_system) {
             Err(error) if error.kind() == ErrorKind::NotFound && tries < TRIES => tries += 1,
             made => break made,
         }
     };
     let (path, file, numbers, [main, aside], own) = made.map_err(|cause| {
-        let of = format!("a ring of {} bytes: {cause}{}", passport.file_len(), advice(&cause));
-        Error::io("make a ring in the directory", directory.path(), io::Error::new(cause.kind(), of))
+        cause.downcast::<Error>().unwrap_or_else(|cause| {
+            let of = format!("a ring of {} bytes: {cause}{}", passport.file_len(), advice(&cause));
+            Error::io("make a ring in the directory", directory.path(), io::Error::new(cause.kind(), of))
+        })
     })?;
     let lanes = [
         Lane::new(
@@ -130,10 +134,13 @@ pub(in crate::writer) fn make(
 
 type Made = (PathBuf, Arc<File>, Numbers, [Range; 2], Option<Registered>);
 
-fn make_file(directory: &Directory, passport: &Passport) -> io::Result<Made> {
+fn make_file(directory: &Directory, passport: &Passport, any_file_system: bool) -> io::Result<Made> {
     let new = directory.make_ring()?;
     if !directory::lock(&new.file)? {
         return Err(ErrorKind::NotFound.into()); // a collector is about to remove it
+    }
+    if is_on_btrfs(&new.file) && !any_file_system {
+        return Err(file_system::is_on_btrfs(directory.path()).into());
     }
     allocate(&new.file, passport.file_len())?;
     new.file.write_all_at(&passport.encode(), 0)?;
@@ -156,7 +163,6 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
             ),
         ));
     }
-    no_copy_on_write(file);
     match fallocate(file, FallocateFlags::empty(), 0, len) {
         Ok(()) => Ok(()),
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
@@ -173,19 +179,20 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
     }
 }
 
-/// Has a file system that writes each block to another place write this file in place: what is allocated is of no use else. (btrfs
-/// can. The others refuse, and most of them write in place anyway.)
+/// Returns whether this file is on btrfs, behind an overlay too: only there it can be told not to copy on write (`chattr +C`), and
+/// is told so then, since what is allocated is of little use otherwise. Others refuse that or forget it.
 #[cfg(target_os = "linux")]
-fn no_copy_on_write(file: &File) {
+fn is_on_btrfs(file: &File) -> bool {
     use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
-    if let Ok(flags) = ioctl_getflags(file) {
-        let _ = ioctl_setflags(file, flags | IFlags::NOCOW);
-    }
+    let told = ioctl_getflags(file).and_then(|flags| ioctl_setflags(file, flags | IFlags::NOCOW));
+    told.and_then(|()| ioctl_getflags(file)).is_ok_and(|flags| flags.contains(IFlags::NOCOW))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn no_copy_on_write(_file: &File) {}
+fn is_on_btrfs(_file: &File) -> bool {
+    false
+}
 
 impl Producer {
     #[cfg(test)]
@@ -314,8 +321,8 @@ impl Lane {
         self.size = 0;
     }
 
-    /// Returns the size of the lane.
-    pub(in crate::writer) fn size(&self) -> u64 {
+    #[cfg(test)]
+    pub(super) fn size(&self) -> u64 {
         self.size
     }
 

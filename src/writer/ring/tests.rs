@@ -28,7 +28,8 @@ struct Ring {
 fn ring(capacity: u64) -> Ring {
     let folder = tempfile::tempdir().expect("a folder");
     let directory = Directory::open(&folder.path().join("q")).expect("a directory");
-    let (producer, [main, aside]) = producer::make(&directory, capacity, 0, "mailer-1").expect("a ring");
+    let (producer, [main, aside]) =
+        producer::make(&directory, [capacity, 0], "mailer-1", false).expect("a ring");
     Ring { _folder: folder, directory, producer, main, aside }
 }
 

@@ -17,6 +17,7 @@ use crate::{
         queue::{
             Announce, Overflow,
             core::Mode,
+            for_children::ForChildren,
             inner::{Inner, Options},
             outlet::Outlet,
         },
@@ -58,6 +59,7 @@ impl CollectorBuilder {
                 stall_timeout: Duration::from_secs(5),
                 announce: Announce::default(),
                 notice: Notice::default(),
+                any_file_system: false,
             },
         }
     }
@@ -106,7 +108,7 @@ impl CollectorBuilder {
         let pipe = directory.open_pipe()?;
         let lock = lock::lock(&directory, self.if_running)?;
         let outlet = Box::new(Outlet::new(Box::new(sink)));
-        let queue = Arc::new(Inner::new(self.options, Mode::Direct, outlet));
+        let queue = Arc::new(Inner::new(self.options, Mode::Direct, outlet, ForChildren::default()));
         let shared = Arc::new(Shared::new(directory, pipe, queue));
         let for_thread = Arc::clone(&shared);
         let collect = move || run::run(for_thread, lock);

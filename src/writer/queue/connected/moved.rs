@@ -10,7 +10,7 @@ use crate::{
     writer::{
         lines,
         queue::{batches::LARGEST_BATCH, locked::Locked},
-        ring::{directory::Directory, layout::LONGEST_LINE, producer::DroppedFor},
+        ring::{layout::LONGEST_LINE, producer::DroppedFor},
     },
 };
 
@@ -43,9 +43,7 @@ impl Connected {
             return self.has_moved();
         }
         let path = self.directory.path();
-        let made =
-            Directory::open(path).and_then(|directory| Connected::connect(self.options.clone(), directory));
-        let next = match made {
+        let next = match Connected::open(self.options.clone(), path) {
             Ok(next) => next,
             Err(error) => {
                 self.orphans.has_failed(); // it is tried again
