@@ -39,7 +39,6 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
     fn open_device(&self, path: &Path) -> io::Result<Opened>;
 
     /// Makes a new file, with exactly `mode` if there is one; an error if something has the name.
-    #[cfg(any(feature = "watch", all(feature = "gzip", unix)))]
     fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened>;
 
     /// Opens a file for reading.
@@ -79,6 +78,16 @@ pub(crate) trait AppendFile: fmt::Debug + Send {
     ///
     /// To be called before the same file is opened again: that may get the very number. What was found closed is let go here.
     fn check(&mut self) -> io::Result<()>;
+
+    /// Returns what fstat(2) says of it. The error of [`check`](Self::check) if it is another file.
+    fn metadata(&self) -> io::Result<fs::Metadata>;
+
+    /// Gives it the owner and the group of another file as far as this process may, and its mode, unless `mode` is another one.
+    fn take_after(&mut self, other: &fs::Metadata, mode: Option<u32>) -> io::Result<()>;
+
+    /// Sets the time of its last change.
+    #[cfg(all(feature = "gzip", unix))]
+    fn set_modified(&mut self, time: SystemTime) -> io::Result<()>;
 
     /// Appends bytes with one write(2). Returns how many were taken.
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize>;
@@ -153,8 +162,7 @@ pub(crate) struct Opened {
 #[cfg(all(feature = "gzip", unix))]
 pub(crate) struct Reading {
     pub(crate) id: FileId,
-    /// `None` where files have no such thing.
-    pub(crate) mode: Option<u32>,
+    pub(crate) meta: fs::Metadata,
     pub(crate) content: Box<dyn io::Read>,
 }
 
@@ -194,7 +202,6 @@ impl FileSystem for RealFileSystem {
         Ok(Opened { id, len: 0, modified, is_torn: false, file })
     }
 
-    #[cfg(any(feature = "watch", all(feature = "gzip", unix)))]
     fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
         let mut options = OpenOptions::new();
         options.append(true).read(true).create_new(true);
@@ -206,7 +213,7 @@ impl FileSystem for RealFileSystem {
     fn open_read(&self, path: &Path) -> io::Result<Reading> {
         let file = File::open(path)?;
         let meta = file.metadata()?;
-        Ok(Reading { id: platform::id_of(&meta), mode: platform::mode_of(&meta), content: Box::new(file) })
+        Ok(Reading { id: platform::id_of(&meta), meta, content: Box::new(file) })
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {

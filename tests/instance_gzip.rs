@@ -236,3 +236,41 @@ fn assert_compressed_after_sigkill(rounds: u64) {
         assert_there(&dir, Expect::from_ledger(&ledger).open_fragments());
     }
 }
+
+/// Compresses a backup that has these attributes, and asserts that the copy has them.
+fn assert_attributes_are_kept(give: impl Fn(&std::path::Path)) {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let dir = Dir::new();
+    let plain = InstanceFile::builder(dir.path("tasks.log")).max_bytes(MAX_BYTES).build();
+    write_numbered(&plain.expect("the file can be opened"), 1, 4);
+    let backup = dir.path("tasks.log.1");
+    give(&backup);
+    let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    fs::File::options()
+        .append(true)
+        .open(&backup)
+        .and_then(|file| file.set_modified(long_ago))
+        .expect("it is ours");
+    let of = |meta: fs::Metadata| (meta.uid(), meta.gid(), meta.mode(), meta.mtime(), meta.mtime_nsec());
+    let before = of(fs::metadata(&backup).expect("it is there"));
+    drop(file(&dir));
+    assert_eq!(of(fs::metadata(dir.path("tasks.log.1.gz")).expect("it is compressed")), before);
+}
+
+#[test]
+fn a_compressed_backup_has_the_mode_and_the_time_of_the_plain_one() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    assert_attributes_are_kept(|path| {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o626)).expect("it is ours");
+    });
+}
+
+#[test]
+#[ignore = "needs root: chown"]
+fn a_compressed_backup_has_the_owner_of_the_plain_one() {
+    assert_attributes_are_kept(|path| {
+        std::os::unix::fs::chown(path, Some(12_345), Some(23_456)).expect("this is root");
+    });
+}

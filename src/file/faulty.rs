@@ -1,7 +1,11 @@
 //! A file system whose n-th call fails: the seam through which tests see every way a writer can be let down.
 
+#[cfg(all(feature = "gzip", unix))]
+use std::time::SystemTime;
 use std::{
-    fmt, io,
+    fmt,
+    fs::Metadata,
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -138,7 +142,6 @@ impl FileSystem for FaultyFileSystem {
         Ok(self.faulty(RealFileSystem.open_device(path)?))
     }
 
-    #[cfg(any(feature = "watch", all(feature = "gzip", unix)))]
     fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
         self.fail("create_new")?;
         Ok(self.faulty(RealFileSystem.create_new(path, mode)?))
@@ -214,6 +217,22 @@ impl AppendFile for FaultyFile {
                 self.file.append(&bytes[..bytes.len().div_ceil(2)])
             }
         }
+    }
+
+    fn metadata(&self) -> io::Result<Metadata> {
+        self.files.fail("metadata")?;
+        self.file.metadata()
+    }
+
+    fn take_after(&mut self, other: &Metadata, mode: Option<u32>) -> io::Result<()> {
+        self.files.fail("take_after")?;
+        self.file.take_after(other, mode)
+    }
+
+    #[cfg(all(feature = "gzip", unix))]
+    fn set_modified(&mut self, time: SystemTime) -> io::Result<()> {
+        self.files.fail("set_modified")?;
+        self.file.set_modified(time)
     }
 
     fn check(&mut self) -> io::Result<()> {

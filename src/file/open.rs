@@ -5,6 +5,8 @@
 
 #[cfg(feature = "watch")]
 use std::io::{Read as _, Seek as _, SeekFrom};
+#[cfg(all(feature = "gzip", unix))]
+use std::time::SystemTime;
 use std::{
     fs::{File, Metadata},
     io::{self, Write as _},
@@ -45,15 +47,25 @@ impl Drop for OpenFile {
 
 impl AppendFile for OpenFile {
     fn check(&mut self) -> io::Result<()> {
-        let meta = self.file()?.metadata();
-        let is_it = meta.and_then(|meta| match platform::id_of(&meta) == self.id {
-            true => Ok(()),
-            false => Err(platform::closed()),
-        });
+        let is_it = self.metadata().map(drop);
         if is_it.as_ref().is_err_and(platform::is_closed) {
             mem::forget(self.file.take());
         }
         is_it
+    }
+
+    fn metadata(&self) -> io::Result<Metadata> {
+        let meta = self.file()?.metadata()?;
+        if platform::id_of(&meta) == self.id { Ok(meta) } else { Err(platform::closed()) }
+    }
+
+    fn take_after(&mut self, other: &Metadata, mode: Option<u32>) -> io::Result<()> {
+        platform::take_after(self.file()?, other, mode)
+    }
+
+    #[cfg(all(feature = "gzip", unix))]
+    fn set_modified(&mut self, time: SystemTime) -> io::Result<()> {
+        self.file()?.set_modified(time)
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {

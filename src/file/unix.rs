@@ -7,7 +7,7 @@ use std::path::Path;
 use std::{
     fs::{File, Metadata, OpenOptions, Permissions},
     io,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
 };
 
 use rustix::{
@@ -92,9 +92,23 @@ pub(super) fn restrict(options: &mut OpenOptions, mode: Option<u32>) {
     }
 }
 
-#[cfg(feature = "gzip")]
-pub(super) fn mode_of(meta: &Metadata) -> Option<u32> {
-    Some(meta.permissions().mode() & 0o7777)
+/// The owner first: to give a file away may take the set-user-id bit from it. Who may not give it away may give it to a group.
+pub(super) fn take_after(file: &File, other: &Metadata, mode: Option<u32>) -> io::Result<()> {
+    let meta = file.metadata()?;
+    let (owner, group) = (other.uid(), other.gid());
+    let given = if (meta.uid(), meta.gid()) == (owner, group) {
+        Ok(())
+    } else {
+        fchown(file, Some(owner), Some(group))
+            .or_else(|error| fchown(file, None, Some(group)).and(Err(error)))
+    };
+    let mode = mode.unwrap_or(other.mode()) & 0o7777;
+    let set = if file.metadata()?.mode() & 0o7777 == mode {
+        Ok(())
+    } else {
+        file.set_permissions(Permissions::from_mode(mode))
+    };
+    given.and(set)
 }
 
 /// What open(2) made of the mode is what the umask left of it.

@@ -213,3 +213,57 @@ fn the_new_live_file_never_has_the_inode_of_the_backup_that_goes() {
         assert_ne!(inode("tasks.log"), oldest, "rotation {n}");
     }
 }
+
+#[cfg(unix)]
+mod attributes {
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    };
+
+    use super::*;
+
+    /// The owner, the group and the mode of a file.
+    fn of(dir: &Dir, name: &str) -> (u32, u32, u32) {
+        let meta = fs::metadata(dir.path(name)).expect("it is there");
+        (meta.uid(), meta.gid(), meta.mode() & 0o7777)
+    }
+
+    fn set_mode(dir: &Dir, mode: u32) {
+        fs::set_permissions(dir.path("tasks.log"), Permissions::from_mode(mode)).expect("it is ours");
+    }
+
+    #[test]
+    fn the_new_live_file_has_the_mode_that_somebody_gave_the_old_one_unless_the_builder_has_set_it() {
+        for (set, expected) in [(None, 0o626), (Some(0o604), 0o604)] {
+            let dir = Dir::new();
+            let builder = builder(&dir).max_bytes(4);
+            let builder = match set {
+                Some(mode) => builder.file_mode(mode),
+                None => builder,
+            };
+            let file = builder.build().expect("the file can be opened");
+            write(&file, "001\n");
+            set_mode(&dir, 0o626);
+            (2..=4).for_each(|n| write(&file, format!("{n:03}\n")));
+            let modes = ["tasks.log.3", "tasks.log.2", "tasks.log"].map(|name| of(&dir, name).2);
+            assert_eq!(modes, [0o626, expected, expected]);
+            assert_eq!(file.stats().errors, 0);
+        }
+    }
+
+    #[test]
+    #[ignore = "needs root: chown"]
+    fn the_new_live_file_has_the_owner_and_the_group_of_the_old_one() {
+        let dir = Dir::new();
+        let file = builder(&dir).max_bytes(4).build().expect("the file can be opened");
+        write(&file, "001\n");
+        chown(dir.path("tasks.log"), Some(12_345), Some(23_456)).expect("this is root");
+        set_mode(&dir, 0o640);
+        (2..=4).for_each(|n| write(&file, format!("{n:03}\n")));
+        for name in ["tasks.log.3", "tasks.log.1", "tasks.log"] {
+            assert_eq!(of(&dir, name), (12_345, 23_456, 0o640), "{name}");
+        }
+        assert_eq!(file.stats().errors, 0);
+    }
+}

@@ -137,9 +137,10 @@ impl InstanceFileBuilder {
         self
     }
 
-    /// Sets the mode of the live file, exactly, whatever the umask (default: what the umask leaves of 0666).
+    /// Sets the mode of the live file, exactly, whatever the umask (default: what the umask leaves of 0666 when it is made).
     ///
-    /// Backups keep the mode that they had as the live file.
+    /// A rotation keeps the owner, the group and, without this, the mode that the live file has then, as far as this process may
+    /// give files away. Backups keep what they had as the live file; compressed, the time of their last change too.
     #[cfg(unix)]
     pub fn file_mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode);

@@ -147,15 +147,18 @@ fn compress_one(shared: &Shared, mut backup: Reading) -> io::Result<()> {
     let copy = {
         let mut state = shared.state();
         remove_temporary(shared, &state)?;
-        let copy = shared.files.create_new(&temporary, backup.mode)?;
+        let mut copy = shared.files.create_new(&temporary, Some(0o600))?;
         state.family.add(copy.id);
         let limit = state.size_limit;
         state.family.write(limit)?;
+        let _ = copy.file.take_after(&backup.meta, None); // as far as this process may: the live file's was told
         copy.file
     };
     let mut encoder = flate2::write::GzEncoder::new(Copy(copy), flate2::Compression::default());
     let copied = io::copy(&mut backup.content, &mut encoder)?;
-    encoder.finish()?.0.sync()?;
+    let mut copy = encoder.finish()?.0;
+    let _ = backup.meta.modified().and_then(|time| copy.set_modified(time)); // a copy with another time is one all the same
+    copy.sync()?;
     let state = shared.state();
     match place_of(shared, &state, backup.id)? {
         Some(now) => {

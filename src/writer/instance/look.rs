@@ -43,7 +43,7 @@ impl Shared {
                 troubles.push((Trouble::Rotation, Error::io("keep the lock of", &self.path, cause)));
             }
         }
-        let opened = self.open_live();
+        let opened = self.open_live(state, troubles);
         match counted(state, opened) {
             Ok(opened) => {
                 self.add_to_list(state, &opened);

@@ -31,15 +31,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::shared::{GAPS, Shared, State};
-use crate::file::{Found, Opened};
+use super::shared::{GAPS, Shared, State, Troubles};
+use crate::{
+    Error,
+    error::Trouble,
+    file::{Found, Opened},
+};
 
 /// The suffix of a compressed backup.
 pub(super) const GZ: &str = ".gz";
 
 impl Shared {
     /// Does the steps of a rotation, from the one that failed the last time.
-    pub(super) fn try_rotate(&self, state: &mut State) -> io::Result<Opened> {
+    pub(super) fn try_rotate(&self, state: &mut State, troubles: &mut Troubles) -> io::Result<Opened> {
         if !state.is_renamed {
             state.family.hold_on(&*self.files, &self.path, state.size_limit)?;
             state.family.write(state.size_limit)?;
@@ -50,11 +54,11 @@ impl Shared {
             }
             state.is_renamed = true;
         }
-        let opened = match self.open_live() {
+        let opened = match self.open_live(state, troubles) {
             Err(error) if error.kind() == ErrorKind::StorageFull && !state.oldest.is_empty() => {
                 state.tail.stats.errors += 1;
                 self.remove_oldest(state);
-                self.open_live()?
+                self.open_live(state, troubles)?
             }
             opened => opened?,
         };
@@ -91,14 +95,31 @@ impl Shared {
         }
     }
 
-    /// Opens the live file, in a directory that is made again if it is gone.
-    pub(super) fn open_live(&self) -> io::Result<Opened> {
-        match self.files.open(&self.path, self.mode) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.path.parent().map_or(Ok(()), |parent| self.files.create_dir_all(parent))?;
-                self.files.open(&self.path, self.mode)
+    /// Opens the live file, in a directory that is made again if it is gone. One that is made belongs to the owner of the file
+    /// before it, and has its mode unless the builder has set another, as far as this process may give it away.
+    pub(super) fn open_live(&self, state: &mut State, troubles: &mut Troubles) -> io::Result<Opened> {
+        let before = state.file.metadata().inspect_err(|_| state.tail.stats.errors += 1).ok();
+        // Nobody else's until it has the owner and the mode that it is to have.
+        let mode = if before.is_some() { Some(0o600) } else { self.mode };
+        let mut made = self.files.create_new(&self.path, mode);
+        if made.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            self.path.parent().map_or(Ok(()), |parent| self.files.create_dir_all(parent))?;
+            made = self.files.create_new(&self.path, mode);
+        }
+        match made {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => self.files.open(&self.path, self.mode),
+            Ok(mut opened) => {
+                let taken = before.map_or(Ok(()), |before| opened.file.take_after(&before, self.mode));
+                if let Err(cause) = taken {
+                    state.tail.stats.errors += 1;
+                    troubles.push((
+                        Trouble::Rotation,
+                        Error::io("keep the owner and the mode of", &self.path, cause),
+                    ));
+                }
+                Ok(opened)
             }
-            opened => opened,
+            failed => failed,
         }
     }
 

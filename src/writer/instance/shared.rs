@@ -143,8 +143,8 @@ impl Shared {
             Err(error) if file::is_stale(&error) => Ok(()), // it is of no use any more, and the new one has another
             closed => closed,
         };
-        let opened =
-            closed.and_then(|()| self.try_rotate(state).inspect_err(|_| state.tail.stats.errors += 1));
+        let opened = closed
+            .and_then(|()| self.try_rotate(state, troubles).inspect_err(|_| state.tail.stats.errors += 1));
         match opened {
             Ok(opened) => {
                 self.go_on_with(state, opened);

@@ -119,6 +119,19 @@ impl State {
 struct Nowhere;
 
 impl AppendFile for Nowhere {
+    fn metadata(&self) -> io::Result<std::fs::Metadata> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn take_after(&mut self, _other: &std::fs::Metadata, _mode: Option<u32>) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[cfg(all(feature = "gzip", unix))]
+    fn set_modified(&mut self, _time: std::time::SystemTime) -> io::Result<()> {
+        Ok(())
+    }
+
     fn check(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -69,7 +69,9 @@ fn survives(from: u64, times: u64, fault: Fault, calls_to_open: u64) -> bool {
         ];
         let is_expected = |error: &String| expected.iter().any(|start| error.starts_with(start));
         assert!(told.iter().all(is_expected), "{context}: {told:?}");
+        let call = files.calls().get(from as usize - 1).copied();
         let is_harmless = from <= calls_to_open
+            || matches!(call, Some("take_after" | "set_modified"))
             || files.fired() < 2 && matches!(fault, Fault::ShortThenFull)
             || files.fired() == 0;
         assert!(is_harmless || !told.is_empty(), "{context}: nobody was told");

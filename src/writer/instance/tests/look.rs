@@ -102,8 +102,8 @@ fn a_descriptor_that_stays_dead_is_opened_again_once_a_second() {
     let (files, file) = opened(&dir);
     files.fail_next(u64::MAX, Fault::Os(ESTALE));
     (1..=9).for_each(|n| write(&file, line(n)));
-    let opens = files.calls().iter().filter(|call| **call == "open").count();
-    assert_eq!(opens, 1 + 1 + 1, "the lock, the log, and one more");
+    let opens = files.calls().iter().filter(|call| **call == "create_new").count();
+    assert_eq!(opens, 1, "nine lines and one attempt");
     files.heal();
     a_second_passes(&file);
     write(&file, line(10));
@@ -134,4 +134,20 @@ fn a_dead_descriptor_with_a_fragment_bars_no_rotation() {
     files.fail_next(1, Fault::Os(EBADF));
     write(&file, line(4));
     assert_eq!((dir.read("tasks.log"), file.stats().rotations), (line(4), 1));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_live_file_that_is_made_anew_has_the_mode_of_the_one_that_was_deleted() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let dir = Dir::new();
+    let (_, file) = opened(&dir);
+    let path = dir.path("tasks.log");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640))
+        .and_then(|()| fs::remove_file(&path))
+        .expect("it is ours");
+    a_second_passes(&file);
+    write(&file, line(1));
+    assert_eq!(fs::metadata(&path).expect("it is there again").permissions().mode() & 0o7777, 0o640);
 }
