@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     Error,
-    error::{Trouble, report},
+    error::{Trouble, advice, report},
     handoff, sys,
 };
 
@@ -42,12 +42,15 @@ struct Shared {
     turns: Turns<Tail>,
     /// How often this process was forked when this was made.
     forks: u64,
+    /// How large a file may be that this process writes to, when this was made.
+    size_limit: u64,
 }
 
 impl Stdout {
     pub(super) fn new() -> Self {
         sys::watch_forks();
-        Stdout(Handle::new(Shared { turns: Turns::new(Tail::default()), forks: sys::forks() }))
+        let turns = Turns::new(Tail::default());
+        Stdout(Handle::new(Shared { turns, forks: sys::forks(), size_limit: sys::file_size_limit() }))
     }
 
     pub(super) fn stats(&self) -> Stats {
@@ -62,13 +65,17 @@ impl Shared {
         let _turn = (!sys::is_exiting() && !is_forked).then(|| io::stdout().lock());
         let limit = is_forked.then_some(PATIENCE_OF_CHILDREN);
         let mut tail = self.turns.lock_for(lines::count(lines), was_cut, limit)?;
-        tail.append(lines, &mut append_patiently).1
+        tail.append(lines, &mut |bytes| append_patiently(bytes, self.size_limit)).1
     }
 }
 
 /// Hands bytes over. A standard output that doesn't block and is full is waited for: whoever reads is slow, which is no
 /// failure.
-fn append_patiently(bytes: &[u8]) -> io::Result<usize> {
+fn append_patiently(bytes: &[u8], size_limit: u64) -> io::Result<usize> {
+    // Without a limit that costs nothing.
+    if size_limit != u64::MAX && room(size_limit).is_some_and(|room| room < bytes.len() as u64) {
+        return Err(ErrorKind::FileTooLarge.into());
+    }
     loop {
         match append(bytes) {
             Err(error) if error.kind() == ErrorKind::WouldBlock && may_wait() => thread::sleep(PAUSE),
@@ -99,6 +106,24 @@ fn append(bytes: &[u8]) -> io::Result<usize> {
     Ok(bytes.len())
 }
 
+/// Returns how many bytes a standard output that is a file takes up to a size: one more would end this process (SIGXFSZ).
+#[cfg(unix)]
+fn room(size_limit: u64) -> Option<u64> {
+    use rustix::fs::{FileType, OFlags, SeekFrom, fcntl_getfl, fstat, seek};
+
+    let stdout = io::stdout();
+    let meta = fstat(&stdout).ok().filter(|meta| FileType::from_raw_mode(meta.st_mode).is_file())?;
+    let at_end = fcntl_getfl(&stdout).is_ok_and(|flags| flags.contains(OFlags::APPEND));
+    let position = seek(&stdout, SeekFrom::Current(0)).ok().filter(|_| !at_end);
+    Some(size_limit.saturating_sub(position.unwrap_or(u64::try_from(meta.st_size).unwrap_or(0))))
+}
+
+/// There is no such limit.
+#[cfg(not(unix))]
+fn room(_size_limit: u64) -> Option<u64> {
+    None
+}
+
 /// Returns when what was written is on the disk, if standard output is a file.
 #[cfg(unix)]
 pub(super) fn sync() -> Result<(), Error> {
@@ -121,7 +146,11 @@ impl TakeLines for Shared {
     fn take_lines(&self, lines: &[u8]) {
         let was_cut = handoff::take();
         if let Err(error) = self.print(lines, was_cut) {
-            report(Trouble::Write, format_args!("lines are lost, stdout could not be written: {error}"));
+            let advice = advice(&error);
+            report(
+                Trouble::Write,
+                format_args!("lines are lost, stdout could not be written: {error}{advice}"),
+            );
         }
     }
 }

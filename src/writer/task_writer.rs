@@ -86,7 +86,8 @@ impl TaskWriter {
     ///
     /// On Unix a line goes past the buffer of `io::stdout`: a line that the program has begun to print, and not
     /// ended or flushed yet, follows it. A standard output that was closed before the program began is the null
-    /// device for every Rust program, and what is written there counts as written.
+    /// device for every Rust program, and what is written there counts as written. In a file it stays below RLIMIT_FSIZE as it was when
+    /// the writer was opened: what has no room is counted, and no signal ends the program.
     ///
     /// # Errors
     ///
