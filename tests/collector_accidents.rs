@@ -1,5 +1,5 @@
 //! What befalls the directory of a queue for many processes while it is in use: more rings than open files, a lock that is removed or
-//! taken, rings that are renamed, linked and moved.
+//! taken, rings that are renamed, linked and moved; and all of it at once.
 
 #![cfg(all(unix, feature = "multiprocess"))]
 
@@ -9,5 +9,7 @@ mod few_files;
 mod locks;
 #[path = "collector_accidents/names.rs"]
 mod names;
+#[path = "collector_accidents/soak.rs"]
+mod soak;
 mod support;
 mod workers_kit;

@@ -205,7 +205,11 @@ fn child_collects() {
     say("begins");
     let (held, guard) = match env::var("SINK") {
         Ok(_) => {
-            let file = InstanceFile::builder(place(&log)).unlimited().build();
+            let file = InstanceFile::builder(place(&log));
+            let file = match env::var("MAX_BYTES") {
+                Ok(bytes) => file.max_bytes(bytes.parse().expect("a number")).backups(100_000).build(),
+                Err(_) => file.unlimited().build(),
+            };
             (hold_files(), builder.spawn(file.expect("the file can be opened")))
         }
         Err(_) => {

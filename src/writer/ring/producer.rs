@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::FileExt as _,
     path::PathBuf,
     process,
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
 };
 
 use rustix::{
@@ -44,8 +44,7 @@ pub(in crate::writer) struct Producer {
     numbers: Numbers,
     file: Arc<File>,
     key: FileKey,
-    /// The name that the file had last.
-    path: Mutex<PathBuf>,
+    path: PathBuf,
     /// The size of the main lane.
     main: u64,
     pipe: File,
@@ -126,7 +125,7 @@ pub(in crate::writer) fn make(
         Lane::new(aside, passport.aside, Places::new(layout::ASIDE_END, layout::OF_ASIDE, None)),
     ];
     let meta = file.metadata().map_err(|cause| Error::io("look at the ring", &path, cause))?;
-    let (key, path) = (FileKey::of(&meta), Mutex::new(path));
+    let key = FileKey::of(&meta);
     let producer = Producer { numbers, file, key, path, main: passport.main, pipe, _own: own };
     let _ = (&producer.pipe).write(&[directory::HAS_CHANGED]);
     Ok((producer, lanes))
@@ -264,7 +263,7 @@ impl Producer {
         self.numbers.at(layout::CLOSED).store(1, Ordering::Release);
         let is_empty = lanes.into_iter().all(|lane| lane.look(self) == lane.end);
         if is_empty && self.dropped() == self.told() {
-            let _ = directory::remove_name(&self.path(), self.key); // unless the collector has just done it
+            let _ = directory::remove_name(&self.path, self.key); // unless the collector has just done it
         } else {
             let _ = (&self.pipe).write(&[directory::HAS_CHANGED]);
         }

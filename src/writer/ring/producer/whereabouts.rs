@@ -4,8 +4,7 @@ use std::{
     fs::{self, Metadata},
     io::ErrorKind,
     os::unix::fs::MetadataExt as _,
-    path::PathBuf,
-    sync::{Arc, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
 };
 
 use super::{Producer, directory, layout};
@@ -17,30 +16,22 @@ const HOLDERS: usize = 2;
 impl Producer {
     /// Returns whether the file was removed, or moved out of the directory, and no collector has it open: none will ever find it.
     pub(in crate::writer) fn is_lost(&self, directory: &Directory) -> bool {
-        let path = self.path().clone();
         let is_its = |meta: Metadata| FileKey::of(&meta) == self.key;
-        if fs::symlink_metadata(path).is_ok_and(is_its) || Arc::strong_count(&self.file) > HOLDERS {
+        if fs::symlink_metadata(&self.path).is_ok_and(is_its) || Arc::strong_count(&self.file) > HOLDERS {
             return false;
         }
         let is_removed = self.file.metadata().is_ok_and(|meta| meta.nlink() == 0);
         (is_removed || !self.has_another_name(directory)) && directory::nobody_reads(&self.file)
     }
 
-    /// Looks whether the file was given another name that a collector finds.
+    /// Looks whether the file was given another name that a collector finds. That isn't kept: it would take a lock, which a signal
+    /// handler that logs could find taken.
     #[cold]
     fn has_another_name(&self, directory: &Directory) -> bool {
-        let found = match directory.list() {
-            Ok(listed) => listed.rings.into_iter().find(|ring| ring.key == self.key),
-            Err(error) => return error.kind() != ErrorKind::NotFound,
-        };
-        found.map(|ring| ring.names).and_then(|mut names| names.pop()).is_some_and(|name| {
-            *self.path() = name;
-            true
-        })
-    }
-
-    pub(super) fn path(&self) -> MutexGuard<'_, PathBuf> {
-        self.path.lock().unwrap_or_else(PoisonError::into_inner)
+        match directory.list() {
+            Ok(listed) => listed.rings.iter().any(|ring| ring.key == self.key),
+            Err(error) => error.kind() != ErrorKind::NotFound,
+        }
     }
 
     /// Says that nothing is left in the file, and nothing will come: what was in it is in another ring. (It may be put back.)
