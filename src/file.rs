@@ -20,7 +20,6 @@ use std::{
 };
 
 use self::open::OpenFile;
-pub(crate) use self::platform::lives;
 
 /// The calls that a writer makes.
 pub(crate) trait FileSystem: fmt::Debug + Send + Sync {

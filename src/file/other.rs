@@ -22,11 +22,6 @@ pub(super) fn is_closed(_error: &io::Error) -> bool {
     false
 }
 
-/// Nobody can tell.
-pub(crate) fn lives(_pid: u32) -> bool {
-    true
-}
-
 /// Whose a file is, is left to the system.
 pub(super) fn take_after(_file: &File, _other: &Metadata, _mode: Option<u32>) -> io::Result<()> {
     Ok(())

@@ -42,12 +42,6 @@ pub(super) fn is_closed(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::BADF.raw_os_error())
 }
 
-/// Returns whether a process lives.
-pub(crate) fn lives(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(Errno::SRCH))
-}
-
 /// flock(2): held by the open file, so it goes with the last process that has it open.
 pub(super) fn lock_file(file: &File) -> io::Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {

@@ -12,7 +12,7 @@ use crate::{
     queue_kit::{Gate, Step, scripted},
     support::{
         child::{hang, role, say},
-        fork::{PATIENCE, THREADS, forked, wait_for, while_others_log},
+        fork::{PATIENCE, THREADS, daemonized, forked, lives, wait_for, while_others_log},
         stopwatch::Stopwatch,
         verify::Expect,
         wait_until,
@@ -188,4 +188,45 @@ fn a_child_that_collects_removes_the_ring_of_its_dead_parent() {
     parent.kill();
     wait_until("its ring goes", LATEST, || place.rings().is_empty());
     place.assert_log(&Expect::new().bare_lines().worker(0, LINES), "the parent's lines");
+}
+
+#[test]
+fn child_becomes_a_daemon() {
+    if !role("collectors::child_becomes_a_daemon") {
+        return;
+    }
+    let (queue, opener, beside) = (connect(), process::id(), queue_path().with_file_name("told"));
+    let hook = move |error: &tracing_tasklog::Error| {
+        let told = std::fs::read_to_string(&beside).unwrap_or_default();
+        std::fs::write(&beside, format!("{told}{error}\n")).expect("the folder is the test's own");
+    };
+    let guard =
+        Collector::builder(queue_path()).on_error(hook).spawn(log_file()).expect("nobody else collects");
+    write_lines(&queue, 0, LINES);
+    daemonized(|| {
+        wait_until("the opener is gone", PATIENCE, || !lives(opener));
+        write_lines(&queue, 1, LINES);
+        let error = guard.flush(Duration::from_secs(3)).expect_err("nobody writes").to_string();
+        assert!(error.contains("the collector belongs to the process of which this is a child"), "{error}");
+        // SAFETY: it isn't used again in this process.
+        #[allow(unsafe_code)]
+        let own = unsafe { std::ptr::read(&raw const guard) };
+        let report = own.shutdown(Duration::from_secs(3));
+        assert_eq!((report.written, report.dropped, report.pending), (0, 0, LINES));
+        std::fs::write(queue_path().with_file_name("done"), "").expect("the folder is the test's own");
+    });
+}
+
+#[test]
+fn a_collector_that_was_left_behind_by_a_daemon_says_so_once_and_its_report_counts_what_waits() {
+    let place = Place::new();
+    place.child("collectors::child_becomes_a_daemon").spawn().wait().assert_success();
+    let beside = |name: &str| place.queue().with_file_name(name);
+    wait_until("the daemon is done", PATIENCE, || beside("done").exists());
+    let told = std::fs::read_to_string(beside("told")).expect("it was told");
+    let expected =
+        format!("{LINES} lines wait in {:?} for a collector: this one ended with process ", place.queue());
+    assert!(told.starts_with(&expected) && told.lines().count() == 1, "{told}");
+    place.collect_all();
+    place.assert_log(&Expect::new().bare_lines().worker(0, LINES).worker(1, LINES), "all");
 }

@@ -26,7 +26,10 @@ use std::{
     time::Duration,
 };
 
-use crate::file::{self, AppendFile, FileId, FileSystem, Opened, is_stale};
+use crate::{
+    file::{AppendFile, FileId, FileSystem, Opened, is_stale},
+    sys,
+};
 
 const HEADER: &str = "tracing-tasklog 1";
 
@@ -203,7 +206,7 @@ impl Family {
         mode: Option<u32>,
     ) -> io::Result<Option<Family>> {
         let (lock_path, new_path) = (lock_path(path), hidden(path, ".lock.new"));
-        let is_held = |list: &List| list.pid.is_some_and(file::lives);
+        let is_held = |list: &List| list.pid.is_some_and(sys::lives);
         if files.find(&lock_path)?.is_none() || is_held(&List::read(files, &lock_path)?) {
             return Ok(None);
         }

@@ -115,7 +115,7 @@ impl Child {
 
     /// Becomes the log's process, if there is no other any more.
     fn take_over_if_due(&mut self, shared: &Shared, troubles: &mut Troubles) {
-        if self.own.is_some() || file::lives(shared.opener) {
+        if self.own.is_some() || sys::lives(shared.opener) {
             return;
         }
         match self.take_over(shared) {

@@ -64,6 +64,8 @@ pub use self::{
 /// | as a service of its own | a small program with a `Collector` that is started again when it ends. Workers come and go, before it too. Let a new one [wait](Running::Wait) for the old one. (An `InstanceFile` is refused as long as the old process has it: try to build it again until [`Error::is_in_use`](crate::Error::is_in_use) is false) |
 /// | as a sidecar | the same in a container of its own, with the directory as a shared volume. The same user on both sides, and the same kernel. Namespaces of process ids don't matter: whether a worker lives is told by the lock on its ring. Give each worker a name, `$TASKLOG_INSTANCE`: it may be process 1, as all others |
 ///
+/// Start it after daemonizing: its thread isn't in children made by fork(2), and ends with the process that has started it.
+///
 /// A queue has one collector at a time: a second one is refused ([`Error::is_in_use`](crate::Error::is_in_use)), or waits. That is a lock on
 /// `collector.lock` and on the directory itself (flock(2)). Reading the file does no harm. When it is removed the collector makes it
 /// anew within half a second; while another process has it locked the collector writes nothing, and calls the error hook once. A

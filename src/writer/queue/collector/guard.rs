@@ -17,8 +17,9 @@ use crate::{
 /// Forgotten, it costs no line: the process does the same when it exits by returning from `main` or by `std::process::exit`.
 /// Dropped too early, by `let _ = …` say, it ends the collector: the workers write on into their rings.
 ///
-/// Dropped on the collector's own thread, by the sink or an error hook, it waits for nothing. In a child made by fork(2) it does
-/// nothing: the collector is the parent's.
+/// Dropped on the collector's own thread, by the sink or an error hook, it waits for nothing. In a child made by fork(2) it ends
+/// nothing: the collector is the parent's. If the parent is gone, because the program has daemonized, say, there is no collector any
+/// more: a flush, a shutdown or the end of the child tells the error hook once how many lines wait for one.
 #[must_use = "dropping the guard ends the collector: bind it to a name"]
 #[derive(Debug)]
 pub struct CollectorGuard {
@@ -46,6 +47,9 @@ impl CollectorGuard {
             Some(rings) => Err(Error::invalid(format!(
                 "could not read {rings} of the rings in {directory:?}: all others are written; the error hook was told why"
             ))),
+            None if self.shared.is_parents() => Err(Error::timed_out(format!(
+                "could not write what is in {directory:?}: the collector belongs to the process of which this is a child made by fork(2)"
+            ))),
             None => {
                 Err(Error::timed_out(format!("could not write what is in {directory:?} within {limit:?}")))
             }
@@ -55,7 +59,7 @@ impl CollectorGuard {
     /// Ends the collector as dropping the guard does, but within `limit`, and says what became of the lines.
     ///
     /// What is `pending` is in the rings: the next collector writes it. (A line that the sink had taken a part of is written again
-    /// then, as a whole.) A ring that can't be looked at counts as one line, as it may have some.
+    /// then, as a whole.) In a child made by fork(2) that is all that the report says. A ring that can't be looked at counts as one line, as it may have some.
     pub fn shutdown(mut self, limit: Duration) -> Report {
         self.is_shut_down = true;
         self.shared.end_within(limit)
@@ -76,6 +80,7 @@ impl CollectorGuard {
 impl Drop for CollectorGuard {
     fn drop(&mut self) {
         if self.shared.is_parents() {
+            self.shared.end();
             mem::forget(Arc::clone(&self.shared)); // the sink may hold something that the parent writes
         } else if !self.is_shut_down {
             self.shared.end();

@@ -3,16 +3,19 @@
 use std::{
     fs::File,
     io::{ErrorKind, Read as _, Write as _},
+    process,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::{Running, lock::lock};
 use crate::{
+    Error,
     error::{Trouble, report},
     sys,
     writer::{
@@ -41,8 +44,11 @@ pub(super) struct Shared {
     pub(super) lines: AtomicU64,
     orders: Mutex<Orders>,
     done: Condvar,
-    /// How often this process was forked: the thread isn't in its children.
+    /// How often this process was forked: the thread isn't in its children. And which process has it.
     forks: u64,
+    opener: u32,
+    /// A child has said that the process with the thread is gone.
+    is_told: AtomicBool,
 }
 
 /// What the thread is told, and what it has done of it.
@@ -76,7 +82,8 @@ pub(super) enum Woken {
 impl Shared {
     pub(super) fn new(directory: Directory, pipe: File, queue: Arc<Inner>) -> Self {
         let (orders, done) = Default::default();
-        Shared { directory, pipe, queue, lines: AtomicU64::new(0), orders, done, forks: sys::forks() }
+        let (lines, opener, is_told) = (AtomicU64::new(0), process::id(), AtomicBool::new(false));
+        Shared { directory, pipe, queue, lines, orders, done, forks: sys::forks(), opener, is_told }
     }
 
     pub(super) fn pipe(&self) -> &File {
@@ -146,7 +153,11 @@ impl Shared {
     /// Has everything that is in the rings now written and flushed. Returns how many rings could not be read, if that was done within
     /// `limit`.
     pub(super) fn flush(&self, limit: Duration) -> Option<usize> {
-        if self.is_parents() || self.is_mine() {
+        if self.is_parents() {
+            self.left_behind();
+            return None;
+        }
+        if self.is_mine() {
             return None;
         }
         let number = self.order(|orders| orders.flushes += 1).flushes;
@@ -165,7 +176,7 @@ impl Shared {
     /// Ends the collector within `limit`, or gives it up.
     pub(super) fn end_within(&self, limit: Duration) -> Report {
         if self.is_parents() {
-            return Report::default();
+            return Report { pending: self.left_behind(), ..Report::default() };
         }
         self.close();
         let is_over = !self.is_mine() && self.wait_for(limit, |orders| orders.is_over);
@@ -186,6 +197,9 @@ impl Shared {
     /// Ends the collector, as long as its sink takes something from time to time.
     pub(super) fn end(&self) {
         if self.is_parents() {
+            if !sys::lives(self.opener) {
+                self.left_behind();
+            }
             return;
         }
         self.close();
@@ -207,6 +221,24 @@ impl Shared {
                 );
             }
         }
+    }
+
+    /// Counts, in a child made by fork(2), the lines that are in the rings. Says once that they wait, if the process is gone that has
+    /// the thread, and no other collects.
+    fn left_behind(&self) -> u64 {
+        let pending = self.pending();
+        let is_left =
+            pending > 0 && !sys::lives(self.opener) && lock(&self.directory, Running::Refuse).is_ok();
+        if is_left && !self.is_told.swap(true, Ordering::Relaxed) {
+            let directory = self.directory.path();
+            let error = Error::invalid(format!(
+                "{pending} lines wait in {directory:?} for a collector: this one ended with process {}, of which this process is a \
+                 child made by fork(2): start the collector after daemonizing",
+                self.opener
+            ));
+            self.queue.options.notice.tell(Trouble::Pending, &error);
+        }
+        pending
     }
 
     /// Counts the lines that are in the rings. What can't be looked at, a ring or all of the directory, counts as one: there may be some.
