@@ -3,7 +3,6 @@
 use std::{
     error::Error as _,
     io::{self, Write},
-    sync::{Arc, Mutex},
 };
 
 use tracing::subscriber::with_default;
@@ -95,6 +94,8 @@ fn stderr_shows_what_a_writer_says_escaped() {
 #[cfg(feature = "queue")]
 #[test]
 fn a_hook_is_given_an_error_that_shows_what_a_sink_says_escaped() {
+    use std::sync::{Arc, Mutex};
+
     let told = Arc::new(Mutex::new(Vec::new()));
     let hook = Arc::clone(&told);
     let builder = tracing_tasklog::writer::SharedQueue::builder()

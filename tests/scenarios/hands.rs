@@ -1,6 +1,6 @@
 //! An operator's hands on the live file: mv, rm, truncate, chmod, ln, cp.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use crate::program::{Scene, end};
 
@@ -93,4 +93,20 @@ fn a_copy_in_the_place_of_a_backup_stays() {
     end(program);
     let stays = scene.sh("cat tasks.log.*");
     assert!(stays.contains("of the operator"), "{stays}");
+}
+
+/// chmod of the live file: the next rotation keeps it.
+#[test]
+fn the_mode_that_an_operator_has_given_is_kept() {
+    let scene = Scene::new();
+    let program = scene.program(&format!("instance:{}", scene.log()), &[10, 100]);
+    let program = program.with("MAX_BYTES", 4096).with("BACKUPS", 9).start();
+    scene.wait_for(0, 1);
+    scene.sh("chmod 0604 tasks.log");
+    scene.go(1);
+    end(program);
+    let mode =
+        |name: &str| fs::metadata(scene.dir.path(name)).expect("it is there").permissions().mode() & 0o777;
+    assert!(scene.stats(0)["rotations"] >= 1);
+    assert_eq!((mode("tasks.log"), mode("tasks.log.1")), (0o604, 0o604));
 }
