@@ -41,6 +41,8 @@ enum Kind {
     Invalid { what: String },
     /// A path that another process has.
     InUse { path: PathBuf, pid: Option<u32>, advice: &'static str },
+    /// What this crate itself refuses to do with a path.
+    Refused { path: PathBuf, kind: ErrorKind, what: String },
     /// A file system call that failed. `detail` is what this crate knows of the reason, with the remedy.
     Io { what: &'static str, path: PathBuf, detail: Option<String>, cause: io::Error },
     /// The same, where nobody knows the path.
@@ -89,6 +91,23 @@ impl Error {
         Error(Box::new(Kind::InUse { path: path.to_owned(), pid, advice }))
     }
 
+    /// What is done with `path` would put trust in the wrong user. `what` names the path.
+    pub(crate) fn refused(path: &Path, what: impl Into<String>) -> Self {
+        let kind = ErrorKind::PermissionDenied;
+        Error(Box::new(Kind::Refused { path: path.to_owned(), kind, what: what.into() }))
+    }
+
+    /// The file system can't lock `path`. `advice` says what to do.
+    pub(crate) fn without_locks(path: &Path, cause: &io::Error, advice: &str) -> Self {
+        let what = format!("the file system of {path:?} has no locks ({cause}): {advice}");
+        Error(Box::new(Kind::Refused { path: path.to_owned(), kind: ErrorKind::Unsupported, what }))
+    }
+
+    /// The error that `cause` wraps, or else that `what` could not be done with `path`.
+    pub(crate) fn own_or_io(what: &'static str, path: &Path, cause: io::Error) -> Self {
+        cause.downcast().unwrap_or_else(|cause| Error::io(what, path, cause))
+    }
+
     /// A directory has a collector.
     #[cfg(all(feature = "multiprocess", unix))]
     pub(crate) fn is_collected(path: &Path, pid: Option<u32>) -> Self {
@@ -121,7 +140,7 @@ impl Error {
     /// Returns the path that the error is about, if it is about one.
     pub fn path(&self) -> Option<&Path> {
         match &*self.0 {
-            Kind::Io { path, .. } | Kind::InUse { path, .. } => Some(path),
+            Kind::Io { path, .. } | Kind::InUse { path, .. } | Kind::Refused { path, .. } => Some(path),
             _ => None,
         }
     }
@@ -149,7 +168,7 @@ impl fmt::Display for Error {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::Invalid { what } => f.write_str(what),
+            Kind::Invalid { what } | Kind::Refused { what, .. } => f.write_str(what),
             Kind::InUse { path, pid, advice } => {
                 let who = pid.map_or("another process".to_owned(), |pid| format!("process {pid}"));
                 write!(f, "{path:?} is in use by {who}: {advice}")
@@ -224,6 +243,7 @@ impl From<Error> for io::Error {
             #[cfg(any(feature = "queue", feature = "rolling"))]
             Kind::IoSomewhere { cause, .. } => cause.kind(),
             Kind::Invalid { .. } => ErrorKind::InvalidInput,
+            Kind::Refused { kind, .. } => *kind,
             Kind::InUse { .. } => ErrorKind::ResourceBusy,
             #[cfg(feature = "queue")]
             Kind::TimedOut { .. } => ErrorKind::TimedOut,
@@ -243,6 +263,8 @@ pub(crate) enum Trouble {
     Panic,
     /// A file could not be rotated.
     Rotation,
+    /// A file could not be given its mode, or its list is not believed.
+    Trust,
     /// Lines had no room.
     #[cfg(feature = "queue")]
     Dropped,
@@ -275,7 +297,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// Tells stderr about trouble, one line for each kind every 10 s.
 pub(crate) fn report(trouble: Trouble, what: fmt::Arguments<'_>) {
     /// For each kind when it was told last: milliseconds of the process's own time, plus 1; 0 for never.
-    static TOLD: [AtomicU64; 12] = [const { AtomicU64::new(0) }; 12];
+    static TOLD: [AtomicU64; 13] = [const { AtomicU64::new(0) }; 13];
     let told = &TOLD[trouble as usize];
     let now = clock::uptime_millis() + 1;
     let last = told.load(Ordering::Relaxed);

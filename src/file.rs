@@ -10,6 +10,7 @@ mod platform;
 #[cfg(unix)]
 #[path = "file/unix.rs"]
 mod platform;
+pub(crate) mod trust;
 
 use std::{
     fmt,
@@ -20,14 +21,19 @@ use std::{
 };
 
 use self::open::OpenFile;
+use crate::Error;
 
 /// The calls that a writer makes.
 pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
     /// Makes a directory and its parents.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
 
-    /// Opens a regular file for appending, made if it isn't there. With `mode`, it has exactly that mode afterwards.
+    /// Opens a regular file for appending, made if it isn't there, and not through a link. With `mode`, it has exactly that mode
+    /// afterwards, or [`Opened::mode_error`] says why not.
     fn open(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened>;
+
+    /// Opens a lock file, not through a link. If it isn't there it is made with mode 0600, or is an error unless `may_create`.
+    fn open_lock(&self, path: &Path, may_create: bool) -> io::Result<Opened>;
 
     /// Opens a regular file for appending: [`ErrorKind::NotFound`] if it isn't there.
     #[cfg(feature = "watch")]
@@ -40,12 +46,9 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
     /// Makes a new file, with exactly `mode` if there is one; an error if something has the name.
     fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened>;
 
-    /// Opens a file for reading.
+    /// Opens a regular file for reading, not through a link.
     #[cfg(all(feature = "gzip", unix))]
     fn open_read(&self, path: &Path) -> io::Result<Reading>;
-
-    /// Returns the content of a file, up to 16 MiB.
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
     /// Renames a file to a name that is free: [`ErrorKind::AlreadyExists`] if it isn't.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -94,6 +97,15 @@ pub(crate) trait AppendFile: fmt::Debug + Send {
     /// Takes the lock of the file, for as long as it is open. Returns whether it was to be had.
     fn try_lock(&mut self) -> io::Result<bool>;
 
+    /// Returns which process has the lock, if that can be known: perhaps the one that said so, which may be gone.
+    fn holder(&self, said: Option<u32>) -> Option<u32>;
+
+    /// Sets its mode, exactly.
+    fn set_mode(&mut self, mode: u32) -> io::Result<()>;
+
+    /// Returns its content, up to 16 MiB; of a lock file only.
+    fn read(&mut self) -> io::Result<Vec<u8>>;
+
     /// Gives the lock back.
     #[cfg(feature = "watch")]
     fn unlock(&mut self) -> io::Result<()>;
@@ -133,10 +145,27 @@ pub(crate) struct FileId {
     pub(crate) born: u64,
 }
 
+/// Whose a file is, and who may do what with it. Elsewhere than on Unix everything is the user's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Access {
+    pub(crate) owner: u32,
+    pub(crate) group: u32,
+    /// The permissions only: at most 0o7777.
+    pub(crate) mode: u32,
+}
+
+/// Whether a link at the end of a path is followed when it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Links {
+    Followed,
+    Refused,
+}
+
 /// What has a name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
     pub(crate) id: FileId,
+    pub(crate) access: Access,
     pub(crate) is_file: bool,
     pub(crate) is_link: bool,
     pub(crate) is_dir: bool,
@@ -151,10 +180,23 @@ pub(crate) struct Found {
 pub(crate) struct Opened {
     pub(crate) file: Box<dyn AppendFile>,
     pub(crate) id: FileId,
+    /// As it was when it was opened.
+    pub(crate) access: Access,
+    /// Why it has not the mode that it was to have.
+    pub(crate) mode_error: Option<io::Error>,
     pub(crate) len: u64,
     pub(crate) modified: SystemTime,
     /// Whether its last line has no LF.
     pub(crate) is_torn: bool,
+}
+
+impl Opened {
+    /// Returns what is to be told, without a lock, if it has not the mode that it was to have. It is used all the same.
+    pub(crate) fn mode_trouble(&mut self, path: &Path) -> Option<Error> {
+        let cause = self.mode_error.take()?;
+        let remedy = "lines are written all the same: give the file to this user, or leave file_mode out";
+        Some(Error::io("set the mode of", path, io::Error::other(format!("{cause}; {remedy}"))))
+    }
 }
 
 /// A file that is open for reading.
@@ -169,56 +211,65 @@ pub(crate) struct Reading {
 #[derive(Debug)]
 pub(crate) struct RealFileSystem;
 
-/// The most that is read of a file: of a list, the rotations of many years.
-const READ_LIMIT: u64 = 16 * 1024 * 1024;
-
 impl FileSystem for RealFileSystem {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+        trust::directory_builder().recursive(true).create(path)
     }
 
     fn open(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
         let mut options = OpenOptions::new();
         options.append(true).create(true);
-        platform::restrict(&mut options, mode);
+        platform::restrict(&mut options, mode, Links::Refused);
         opened(open_to_read_too(&options, path)?, mode)
+    }
+
+    fn open_lock(&self, path: &Path, may_create: bool) -> io::Result<Opened> {
+        let mut options = OpenOptions::new();
+        options.append(true).read(true).create(may_create);
+        platform::restrict(&mut options, Some(trust::LOCK_MODE), Links::Refused);
+        opened(options.open(path).map_err(|error| special_or(error, path))?, None)
     }
 
     #[cfg(feature = "watch")]
     fn open_existing(&self, path: &Path) -> io::Result<Opened> {
         let mut options = OpenOptions::new();
         options.append(true);
-        platform::restrict(&mut options, None);
+        platform::restrict(&mut options, None, Links::Followed);
         opened(open_to_read_too(&options, path)?, None)
     }
 
     #[cfg(feature = "watch")]
     fn open_device(&self, path: &Path) -> io::Result<Opened> {
-        let file = OpenOptions::new().append(true).open(path)?;
+        let mut options = OpenOptions::new();
+        options.append(true);
+        platform::restrict(&mut options, None, Links::Followed);
+        let file = options.open(path)?;
         let meta = file.metadata()?;
-        let modified = meta.modified()?;
-        let (id, file) = OpenFile::boxed(file, &meta);
-        Ok(Opened { id, len: 0, modified, is_torn: false, file })
+        if !platform::is_char_device(&meta) {
+            return Err(no_regular_file());
+        }
+        platform::wait_in_writes(&file)?; // it was opened so as not to wait, should it be a FIFO by now
+        Ok(Opened { len: 0, ..opened_as(file, &meta)? })
     }
 
     fn create_new(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
         let mut options = OpenOptions::new();
         options.append(true).read(true).create_new(true);
-        platform::restrict(&mut options, mode);
+        platform::restrict(&mut options, mode, Links::Refused);
         opened(options.open(path)?, mode)
     }
 
     #[cfg(all(feature = "gzip", unix))]
     fn open_read(&self, path: &Path) -> io::Result<Reading> {
-        let file = File::open(path)?;
+        let mut options = OpenOptions::new();
+        options.read(true);
+        platform::restrict(&mut options, None, Links::Refused);
+        let file = options.open(path)?;
         let meta = file.metadata()?;
+        if !meta.is_file() {
+            return Err(no_regular_file());
+        }
         Ok(Reading { id: platform::id_of(&meta), meta, content: Box::new(file) })
-    }
-
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let mut content = Vec::new();
-        File::open(path)?.take(READ_LIMIT).read_to_end(&mut content)?;
-        Ok(content)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -247,7 +298,10 @@ impl FileSystem for RealFileSystem {
     }
 
     fn sync(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+        let mut options = OpenOptions::new();
+        options.read(true);
+        platform::restrict(&mut options, None, Links::Followed);
+        options.open(path)?.sync_all()
     }
 }
 
@@ -257,7 +311,7 @@ fn open_to_read_too(options: &OpenOptions, path: &Path) -> io::Result<File> {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => options.open(path),
         file => file,
     }
-    .map_err(|error| if is_special(path) { no_regular_file() } else { error })
+    .map_err(|error| special_or(error, path))
 }
 
 fn found(meta: io::Result<fs::Metadata>) -> io::Result<Option<Found>> {
@@ -267,6 +321,7 @@ fn found(meta: io::Result<fs::Metadata>) -> io::Result<Option<Found>> {
     };
     Ok(Some(Found {
         id: platform::id_of(&meta),
+        access: platform::access_of(&meta),
         is_file: meta.is_file(),
         is_link: meta.is_symlink(),
         is_dir: meta.is_dir(),
@@ -282,11 +337,18 @@ fn opened(file: File, mode: Option<u32>) -> io::Result<Opened> {
     if !meta.is_file() {
         return Err(no_regular_file());
     }
-    platform::set_mode(&file, &meta, mode)?;
+    // What open(2) made of the mode is what the umask left of it.
+    let wanted = mode.filter(|mode| platform::access_of(&meta).mode != *mode);
+    let mode_error = wanted.and_then(|mode| platform::set_mode(&file, mode).err());
     // A last byte that can't be read may be anything: a mark too many is better than two lines in one.
     let is_torn = meta.len() > 0 && last_byte(&file, meta.len()).map_or(true, |byte| byte != b'\n');
-    let (modified, (id, file)) = (meta.modified()?, OpenFile::boxed(file, &meta));
-    Ok(Opened { id, len: meta.len(), modified, is_torn, file })
+    Ok(Opened { is_torn, mode_error, ..opened_as(file, &meta)? })
+}
+
+fn opened_as(file: File, meta: &fs::Metadata) -> io::Result<Opened> {
+    let (modified, access) = (meta.modified()?, platform::access_of(meta));
+    let (id, file) = OpenFile::boxed(file, meta);
+    Ok(Opened { file, id, access, mode_error: None, len: meta.len(), modified, is_torn: false })
 }
 
 /// Returns whether an error is about the descriptor, not about the file that is at the path now: other code has closed it, or
@@ -295,9 +357,13 @@ pub(crate) fn is_stale(error: &io::Error) -> bool {
     error.kind() == ErrorKind::StaleNetworkFileHandle || platform::is_closed(error)
 }
 
-/// Returns whether a FIFO, socket or device is there: what open(2) says of one hardly tells.
-fn is_special(path: &Path) -> bool {
-    path.metadata().is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
+/// Returns the error that says of a FIFO, socket or device, or of a link that is not to be followed, that it is one: what open(2)
+/// says of one hardly tells.
+fn special_or(error: io::Error, path: &Path) -> io::Error {
+    let is_special = |meta: fs::Metadata| !meta.is_file() && !meta.is_dir();
+    let is_refused_link = platform::is_refused_link(&error) && path.is_symlink();
+    let is_special = is_refused_link || path.metadata().is_ok_and(is_special);
+    if is_special { no_regular_file() } else { error }
 }
 
 pub(crate) fn no_regular_file() -> io::Error {

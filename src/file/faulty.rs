@@ -127,7 +127,14 @@ impl FileSystem for FaultyFileSystem {
 
     fn open(&self, path: &Path, mode: Option<u32>) -> io::Result<Opened> {
         self.fail("open")?;
-        Ok(self.faulty(RealFileSystem.open(path, mode)?))
+        let mut opened = RealFileSystem.open(path, mode)?;
+        opened.mode_error = mode.and_then(|_| self.fail("mode").err()).or(opened.mode_error);
+        Ok(self.faulty(opened))
+    }
+
+    fn open_lock(&self, path: &Path, may_create: bool) -> io::Result<Opened> {
+        self.fail("open_lock")?;
+        Ok(self.faulty(RealFileSystem.open_lock(path, may_create)?))
     }
 
     #[cfg(feature = "watch")]
@@ -151,11 +158,6 @@ impl FileSystem for FaultyFileSystem {
     fn open_read(&self, path: &Path) -> io::Result<Reading> {
         self.fail("open_read")?;
         RealFileSystem.open_read(path)
-    }
-
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.fail("read")?;
-        RealFileSystem.read(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -243,6 +245,20 @@ impl AppendFile for FaultyFile {
     fn try_lock(&mut self) -> io::Result<bool> {
         self.files.fail("try_lock")?;
         self.file.try_lock()
+    }
+
+    fn holder(&self, said: Option<u32>) -> Option<u32> {
+        self.file.holder(said)
+    }
+
+    fn set_mode(&mut self, mode: u32) -> io::Result<()> {
+        self.files.fail("set_mode")?;
+        self.file.set_mode(mode)
+    }
+
+    fn read(&mut self) -> io::Result<Vec<u8>> {
+        self.files.fail("read")?;
+        self.file.read()
     }
 
     #[cfg(feature = "watch")]

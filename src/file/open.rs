@@ -3,19 +3,20 @@
 //! A library that daemonizes closes "all" descriptors, and the number of ours may be another file's then. What is open is
 //! compared with what was opened when a writer asks, and before the number is closed.
 
-#[cfg(feature = "watch")]
-use std::io::{Read as _, Seek as _, SeekFrom};
 #[cfg(all(feature = "gzip", unix))]
 use std::time::SystemTime;
 use std::{
     fs::{File, Metadata},
-    io::{self, Write as _},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     mem,
 };
 
 #[cfg(feature = "watch")]
 use super::last_byte;
-use super::{AppendFile, FileId, platform};
+use super::{AppendFile, FileId, platform, trust};
+
+/// The most that is read of a file: of a list, the rotations of many years.
+const READ_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// A file that is open for appending.
 #[derive(Debug)]
@@ -74,6 +75,22 @@ impl AppendFile for OpenFile {
 
     fn try_lock(&mut self) -> io::Result<bool> {
         platform::lock_file(self.file()?)
+    }
+
+    fn holder(&self, said: Option<u32>) -> Option<u32> {
+        trust::holder(self.file().ok()?, said)
+    }
+
+    fn set_mode(&mut self, mode: u32) -> io::Result<()> {
+        platform::set_mode(self.file()?, mode)
+    }
+
+    fn read(&mut self) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        let mut file = self.file()?;
+        file.seek(SeekFrom::Start(0))?;
+        file.take(READ_LIMIT).read_to_end(&mut content)?;
+        Ok(content)
     }
 
     #[cfg(feature = "watch")]

@@ -1,12 +1,12 @@
 //! What stands in, where files are not those of Unix, for what only Unix can do.
 
 use std::{
-    fs::{File, Metadata, OpenOptions},
+    fs::{DirBuilder, File, Metadata, OpenOptions},
     io,
 };
 
 pub(super) use super::rename_in_two_steps as rename_new;
-use super::{FileId, born};
+use super::{Access, FileId, Links, born};
 
 pub(super) fn id_of(meta: &Metadata) -> FileId {
     FileId { born: born(meta), ..FileId::default() }
@@ -41,7 +41,11 @@ pub(super) fn unlock_file(_file: &File) -> io::Result<()> {
 pub(super) fn wait_for_writers(_file: &File) {}
 
 /// Nobody can tell.
-#[cfg(feature = "watch")]
+pub(super) fn holders(_file: &File) -> Option<Vec<u32>> {
+    None
+}
+
+/// Nobody can tell.
 pub(super) fn links_of(_meta: &Metadata) -> u64 {
     1
 }
@@ -51,8 +55,38 @@ pub(super) fn is_char_device(_meta: &Metadata) -> bool {
     false
 }
 
-pub(super) fn restrict(_options: &mut OpenOptions, _mode: Option<u32>) {}
+/// Everything is the user's own.
+pub(crate) fn effective_user() -> u32 {
+    Access::default().owner
+}
 
-pub(super) fn set_mode(_file: &File, _meta: &Metadata, _mode: Option<u32>) -> io::Result<()> {
+pub(super) fn is_root() -> bool {
+    false
+}
+
+pub(super) fn access_of(_meta: &Metadata) -> Access {
+    Access::default()
+}
+
+pub(super) fn is_refused_link(_error: &io::Error) -> bool {
+    false
+}
+
+pub(crate) fn is_without_locks(_error: &io::Error) -> bool {
+    false
+}
+
+pub(super) fn directory_builder(_mode: u32) -> DirBuilder {
+    DirBuilder::new()
+}
+
+#[cfg(feature = "watch")]
+pub(super) fn wait_in_writes(_file: &File) -> io::Result<()> {
+    Ok(())
+}
+
+pub(super) fn restrict(_options: &mut OpenOptions, _mode: Option<u32>, _links: Links) {}
+
+pub(super) fn set_mode(_file: &File, _mode: u32) -> io::Result<()> {
     Ok(())
 }

@@ -5,9 +5,9 @@ pub(super) use super::rename_in_two_steps as rename_new;
 #[cfg(target_os = "linux")]
 use std::path::Path;
 use std::{
-    fs::{File, Metadata, OpenOptions, Permissions},
+    fs::{DirBuilder, File, Metadata, OpenOptions, Permissions},
     io,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
 };
 
 use rustix::{
@@ -15,7 +15,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{FileId, born};
+use super::{Access, FileId, Links, born};
 
 /// renameat2(2) refuses a name that is taken, in one step. Where a file system can't do that, there are two steps.
 #[cfg(target_os = "linux")]
@@ -51,12 +51,31 @@ pub(super) fn lock_file(file: &File) -> io::Result<bool> {
     }
 }
 
+/// Returns the processes that have locks on a file, as far as this one may know; `None` if nobody tells. (An open file descriptor
+/// that was handed on counts for the process that took the lock, be it gone.)
+#[cfg(target_os = "linux")]
+pub(super) fn holders(file: &File) -> Option<Vec<u32>> {
+    let (inode, locks) =
+        (file.metadata().ok()?.ino().to_string(), std::fs::read_to_string("/proc/locks").ok()?);
+    // 1: FLOCK  ADVISORY  WRITE 4711 fe:00:1311768 0 EOF
+    let holder = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_it = *fields.get(1)? == "FLOCK" && fields.get(5)?.rsplit(':').next()? == inode;
+        fields.get(4)?.parse().ok().filter(|_| is_it)
+    };
+    Some(locks.lines().filter_map(holder).collect())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn holders(_file: &File) -> Option<Vec<u32>> {
+    None
+}
+
 #[cfg(feature = "watch")]
 pub(super) fn unlock_file(file: &File) -> io::Result<()> {
     Ok(flock(file, FlockOperation::Unlock)?)
 }
 
-#[cfg(feature = "watch")]
 pub(super) fn links_of(meta: &Metadata) -> u64 {
     meta.nlink()
 }
@@ -77,10 +96,53 @@ pub(super) fn wait_for_writers(file: &File) {
 #[cfg(all(not(target_os = "linux"), feature = "watch"))]
 pub(super) fn wait_for_writers(_file: &File) {}
 
-/// A new file never has more permissions than asked for, not even for a moment, and a FIFO in the place of the file is
-/// refused, not waited for.
-pub(super) fn restrict(options: &mut OpenOptions, mode: Option<u32>) {
-    options.custom_flags(OFlags::NONBLOCK.bits() as i32);
+/// Returns the user as whom the operating system takes this process.
+pub(crate) fn effective_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Returns whether no permission stops this process.
+pub(super) fn is_root() -> bool {
+    effective_user() == 0
+}
+
+pub(super) fn access_of(meta: &Metadata) -> Access {
+    Access { owner: meta.uid(), group: meta.gid(), mode: meta.mode() & 0o7777 }
+}
+
+/// Returns whether this is what open(2) says of a link that is not to be followed.
+pub(super) fn is_refused_link(error: &io::Error) -> bool {
+    is_one_of(error, &[Errno::LOOP, Errno::MLINK])
+}
+
+/// Returns whether this is what flock(2) says where a file system has no locks.
+pub(crate) fn is_without_locks(error: &io::Error) -> bool {
+    is_one_of(error, &[Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOTSUP, Errno::NOSYS])
+}
+
+fn is_one_of(error: &io::Error, list: &[Errno]) -> bool {
+    list.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// What makes directories with at most this mode.
+pub(super) fn directory_builder(mode: u32) -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.mode(mode);
+    builder
+}
+
+/// Has writes wait for room, in a file that was opened with [`restrict`].
+#[cfg(feature = "watch")]
+pub(super) fn wait_in_writes(file: &File) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(file)?;
+    Ok(rustix::fs::fcntl_setfl(file, flags - OFlags::NONBLOCK)?)
+}
+
+/// A new file never has more permissions than asked for, not even for a moment. A FIFO in the place of the file is refused, not
+/// waited for, and a terminal doesn't become that of this process.
+pub(super) fn restrict(options: &mut OpenOptions, mode: Option<u32>, links: Links) {
+    let no_follow = if links == Links::Refused { OFlags::NOFOLLOW } else { OFlags::empty() };
+    options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY | no_follow).bits() as i32);
     if let Some(mode) = mode {
         options.mode(mode);
     }
@@ -105,12 +167,6 @@ pub(super) fn take_after(file: &File, other: &Metadata, mode: Option<u32>) -> io
     given.and(set)
 }
 
-/// What open(2) made of the mode is what the umask left of it.
-pub(super) fn set_mode(file: &File, meta: &Metadata, mode: Option<u32>) -> io::Result<()> {
-    match mode {
-        Some(mode) if meta.permissions().mode() & 0o7777 != mode => {
-            file.set_permissions(Permissions::from_mode(mode))
-        }
-        _ => Ok(()),
-    }
+pub(super) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(mode))
 }

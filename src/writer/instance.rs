@@ -6,7 +6,10 @@ mod family;
 mod forked;
 #[cfg(all(feature = "gzip", unix))]
 mod gzip;
+mod list;
+mod lock;
 mod look;
+mod name;
 #[cfg(unix)]
 mod prune;
 mod rotate;

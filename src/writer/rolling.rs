@@ -43,6 +43,8 @@ const PATIENCE_OF_CHILDREN: Duration = Duration::from_secs(1);
 ///   that this run leaves right before a rotation stays without LF, and the new file begins with CAN LF.
 /// - Whatever the appender can't do, it can't either: no rotation at a size, no local time (UTC only), no compression,
 ///   no file mode.
+/// - It looks at no owner and no link, as a root process with one of the other writers does: give it a directory that only root may
+///   write to.
 /// - There is no lock: two processes may write to one name. Each line is whole there too, but neither knows of the
 ///   other's fragments.
 /// - The appender's `max_log_files` takes every file whose name begins with the prefix for its own (and ends in the

@@ -106,7 +106,8 @@ fn assert_lines_survive_sigkill(rounds: u64) {
         child.kill();
         assert!(!child.wait().status.success());
         // A second life on the same path closes what the first one may have left.
-        write(&file(&dir), "[-] [tracing_tasklog] 2026-01-01T12:00:00 second life\n");
+        let second = super::builder(&dir).backups(10_000).build().expect("the file can be opened");
+        write(&second, "[-] [tracing_tasklog] 2026-01-01T12:00:00 second life\n");
         let verdict = LogFamily::of(dir.path("tasks.log"))
             .verify(&Expect::from_ledger(&ledger).tag(expected_tag))
             .assert_clean();

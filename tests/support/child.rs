@@ -32,7 +32,7 @@ use std::os::unix::{
     process::CommandExt,
 };
 #[cfg(unix)]
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -142,18 +142,21 @@ impl Child {
         Self::of_test_by(name, command)
     }
 
+    /// The entry point `name`, started by another program: `wrapper` is that with its arguments, to which this test binary is
+    /// added, or the copy of it in `folder`, which everybody may enter from now on.
+    #[cfg(unix)]
+    pub fn of_test_under(wrapper: &[&str], name: &str, folder: Option<&Path>) -> Spawn {
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]);
+        command.arg(folder.map_or_else(|| must(std::env::current_exe(), "find this test binary"), copy_into));
+        Self::of_test_by(name, command)
+    }
+
     /// The entry point `name` as an ordinary user, never as root, for whom no folder is read-only. The folder, which
     /// everybody may enter from now on, takes a copy of this test binary.
     #[cfg(unix)]
     pub fn of_test_as_nobody(name: &str, folder: &Path) -> Spawn {
-        let copy = folder.join("test-binary");
-        must(fs::set_permissions(folder, fs::Permissions::from_mode(0o755)), "open the folder");
-        // By cp: a descriptor of our own that is open for writing could leak into a child that another thread is just
-        // starting, and then nobody may run the copy (ETXTBSY).
-        let exe = must(std::env::current_exe(), "find this test binary");
-        let copied = must(Command::new("cp").arg(exe).arg(&copy).status(), "run cp");
-        assert!(copied.success(), "cp could not copy this test binary");
-        must(fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)), "open the copy");
+        let copy = copy_into(folder);
         let mut command = Command::new(&copy);
         if must(fs::metadata(&copy), "look at the copy").uid() == 0 {
             command.uid(65534).gid(65534);
@@ -254,6 +257,20 @@ impl Drop for Child {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Copies this test binary into a folder, which everybody may enter from now on.
+#[cfg(unix)]
+fn copy_into(folder: &Path) -> PathBuf {
+    let copy = folder.join("test-binary");
+    must(fs::set_permissions(folder, fs::Permissions::from_mode(0o755)), "open the folder");
+    // By cp: a descriptor of our own that is open for writing could leak into a child that another thread is just
+    // starting, and then nobody may run the copy (ETXTBSY).
+    let exe = must(std::env::current_exe(), "find this test binary");
+    let copied = must(Command::new("cp").arg(exe).arg(&copy).status(), "run cp");
+    assert!(copied.success(), "cp could not copy this test binary");
+    must(fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)), "open the copy");
+    copy
 }
 
 /// How a child ended and all that it printed.

@@ -1,8 +1,7 @@
 //! Setting up an `InstanceFile`: everything is checked before anything is made.
 
 use std::{
-    ffi::OsString,
-    io,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,6 +12,8 @@ use super::{
     InstanceFile, Log, ending,
     family::{Claim, Family},
     forked::Forked,
+    lock::{Terms, lock_or_say},
+    name::{NAMES, numbered},
     shared::{Shared, State},
 };
 use crate::{
@@ -20,14 +21,11 @@ use crate::{
     calendar::{Every, Zone},
     clock::Clock,
     error::Trouble,
-    file::{FileSystem, RealFileSystem, no_regular_file},
+    file::{FileId, FileSystem, RealFileSystem, no_regular_file, trust},
     notice::Notice,
     sys,
     writer::{handle::Handle, path, turns::Turns},
 };
-
-/// How many names [`InUse::NextFree`] tries.
-const NAMES: u32 = 1000;
 
 /// What happens if another process has the path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -58,6 +56,7 @@ pub struct InstanceFileBuilder {
     backups: usize,
     mode: Option<u32>,
     if_in_use: InUse,
+    terms: Terms,
     keep_instances: Option<usize>,
     notice: Notice,
     pub(super) clock: Clock,
@@ -78,6 +77,7 @@ impl InstanceFileBuilder {
             backups: 5,
             mode: None,
             if_in_use: InUse::Refuse,
+            terms: Terms { locks: true, trusts: false },
             keep_instances: None,
             notice: Notice::default(),
             clock: Clock::System,
@@ -140,10 +140,43 @@ impl InstanceFileBuilder {
     /// Sets the mode of the live file, exactly, whatever the umask (default: what the umask leaves of 0666 when it is made).
     ///
     /// A rotation keeps the owner, the group and, without this, the mode that the live file has then, as far as this process may
-    /// give files away. Backups keep what they had as the live file; compressed, the time of their last change too.
+    /// give files away. Backups keep what they had as the live file; compressed, the time of their last change too. A file of another
+    /// user keeps its mode at the start: the error hook is told, and lines are written all the same. The lock beside the log has mode
+    /// 0600 whatever is set here.
     #[cfg(unix)]
     pub fn file_mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode);
+        self
+    }
+
+    /// Says whether the path is locked (default: true). Set it to false on a file system that has no locks.
+    ///
+    /// It costs the protection: a second process on the path is not refused, and the two rename and remove each other's backups. So
+    /// give each process a path of its own. What [`if_in_use`](Self::if_in_use) says has no effect, and
+    /// [`keep_instances`](Self::keep_instances) leaves the files of such an instance, which can't be known to be dead.
+    #[cfg(unix)]
+    pub fn lock(mut self, lock: bool) -> Self {
+        self.terms.locks = lock;
+        self
+    }
+
+    /// Trusts the users who may change the way to the log (default: false).
+    ///
+    /// No permission stops root. Whoever may put a link or a file into the log's directory could have a root process append to another
+    /// file, change its mode, rename and remove it. So a root process gets an error, as from logrotate(8) without `su`, if
+    ///
+    /// - a link on the path belongs to another user than root;
+    /// - the directory that holds the log belongs to another user, or other users or groups may write to it. A sticky one, as `/tmp`, is
+    ///   fine, unless the file that is there is another user's.
+    ///
+    /// A directory that isn't there is made for root alone to write to: `/var/log/app/tasks.log` works also where group `syslog` may
+    /// write to `/var/log`. Set this to true where every user who may write there is as trusted as root, in a container for example.
+    ///
+    /// For every user it says also that a lock file may belong to another user, and that its list of files is believed although others
+    /// could write to it: set it on a file system that keeps no owners and modes.
+    #[cfg(unix)]
+    pub fn trust_path(mut self, trust: bool) -> Self {
+        self.terms.trusts = trust;
         self
     }
 
@@ -156,8 +189,9 @@ impl InstanceFileBuilder {
     /// Keeps the files of `instances` instances, this one included, when it is built (default: all). 0 is an error.
     ///
     /// Those that wrote last stay, and those whose process is alive. An instance is another path of the same
-    /// family: the same but for `{pid}` and `{instance}`. Only files that the lists beside them name as written by
-    /// their instance are removed, and never those of a process that is alive.
+    /// family: the same but for `{pid}` and `{instance}`. Only files of this user that the lists beside them name as
+    /// written by their instance are removed, and never those of a process that is alive. A list is believed if no other
+    /// user but root may write to it.
     #[cfg(unix)]
     pub fn keep_instances(mut self, instances: usize) -> Self {
         self.keep_instances = Some(instances);
@@ -181,6 +215,8 @@ impl InstanceFileBuilder {
     /// - A placeholder is unknown, has no end, or stands for a variable that is unset or empty.
     /// - `max_bytes`, `backups` or `keep_instances` is 0, `file_mode` is more than 0o7777.
     /// - The path is a directory, a FIFO or a device, or can't be opened, or the directory can't be made.
+    /// - This is a root process, and other users may change the way to the log: see [`trust_path`](Self::trust_path).
+    /// - The lock beside the log belongs to another user, or is no lock, or the file system has no locks: see [`lock`](Self::lock).
     /// - Another process has the path ([`Error::is_in_use`]).
     /// - The system's time zone can't be found, or the thread that compresses can't be started, if they are asked for.
     ///
@@ -207,6 +243,7 @@ impl InstanceFileBuilder {
             backups: self.backups,
             every,
             mode: self.mode,
+            terms: self.terms,
             files,
             clock: self.clock,
             notice: self.notice,
@@ -229,7 +266,7 @@ impl InstanceFileBuilder {
         if let Some(keep) = self.keep_instances
             && let Err(cause) = prune(&*shared.files, &shared.path, &name, keep)
         {
-            let error = Error::io("remove old instances of", &shared.path, cause);
+            let error = Error::own_or_io("remove old instances of", &shared.path, cause);
             shared.notice.tell(Trouble::Rotation, &error);
         }
         Ok(InstanceFile(Handle::new(log)))
@@ -275,10 +312,13 @@ impl InstanceFileBuilder {
         let names = if self.if_in_use == InUse::NextFree { NAMES } else { 1 };
         let mut pid = None;
         for number in 1..=names {
-            let path = resolved(files, &numbered(path, number), self.mode)
-                .map_err(|cause| Error::io("open the log file", path, cause))?;
-            match Family::claim(files, &path, name, self.mode)
-                .map_err(|cause| Error::io("lock the log file", &path, cause))?
+            let way = numbered(path, number);
+            let path = self
+                .check_way(&way, None)
+                .and_then(|()| resolved(files, &way))
+                .map_err(|cause| Error::own_or_io("open the log file", path, cause))?;
+            match Family::claim(files, &path, name, self.terms)
+                .map_err(|cause| Error::own_or_io("lock the log file", &path, cause))?
             {
                 // A name that this crate has chosen is not free if somebody else's file has it.
                 Claim::Held(family) if number > 1 && is_foreign(files, &path, &family) => {
@@ -291,6 +331,11 @@ impl InstanceFileBuilder {
         Err(Error::in_use(path, pid))
     }
 
+    /// Returns an error if this is a root process, and other users may change the way to the log.
+    fn check_way(&self, path: &Path, open: Option<FileId>) -> io::Result<()> {
+        if self.terms.trusts { Ok(()) } else { trust::check(path, open) }
+    }
+
     /// Opens the live file, and puts it on the list of what is its own.
     fn open(
         &self,
@@ -300,16 +345,19 @@ impl InstanceFileBuilder {
         every: Option<&(Every, Zone)>,
     ) -> Result<State, Error> {
         let open = || {
-            let failed = |cause| Error::io("open the log file", path, cause);
+            let failed = |cause| Error::own_or_io("open the log file", path, cause);
             let mut opened = files.open(path, self.mode).map_err(failed)?;
-            if !family.has_lock_file() && !opened.file.try_lock().map_err(failed)? {
-                return Err(Error::in_use(path, None));
+            self.check_way(path, Some(opened.id)).map_err(failed)?;
+            if family.locks_log() && !lock_or_say(&mut *opened.file, path).map_err(failed)? {
+                return Err(Error::in_use(path, opened.file.holder(None)));
             }
             Ok(opened)
         };
         match open() {
-            Ok(opened) => {
+            Ok(mut opened) => {
                 family.add(opened.id);
+                let troubles = [family.trouble.take(), opened.mode_trouble(path)];
+                troubles.iter().flatten().for_each(|error| self.notice.tell(Trouble::Trust, error));
                 if let Err(cause) = family.write(sys::file_size_limit()) {
                     // A full disk is no reason not to start: the first rotation begins with it.
                     let error = Error::io("write the list of files beside", path, cause);
@@ -322,37 +370,27 @@ impl InstanceFileBuilder {
     }
 }
 
-/// Returns the path itself, or, for a number from 2 on, the one with `-number` behind the stem: `tasks-2.log`.
-fn numbered(path: &Path, number: u32) -> PathBuf {
-    if number == 1 {
-        return path.to_owned();
-    }
-    let mut name = OsString::from(path.file_stem().unwrap_or_default());
-    name.push(format!("-{number}"));
-    if let Some(extension) = path.extension() {
-        name.push(".");
-        name.push(extension);
-    }
-    path.with_file_name(name)
-}
-
 fn is_foreign(files: &dyn FileSystem, path: &Path, family: &Family) -> bool {
     files.find(path).map_or(true, |found| found.is_some_and(|found| !family.owns(found.id)))
 }
 
 /// Returns where a path leads to: a log that is a link rotates at the place of the file, in the folder that a linked one
 /// leads to now. Refuses what is no regular file before anything is made beside it.
-fn resolved(files: &dyn FileSystem, path: &Path, mode: Option<u32>) -> io::Result<PathBuf> {
-    match files.find(path)? {
-        Some(found) if found.is_link => {
-            drop(files.open(path, mode)?); // a dangling link gets its file now
-            path.canonicalize()
-        }
-        Some(found) if found.is_dir => Err(io::ErrorKind::IsADirectory.into()),
-        Some(found) if !found.is_file => Err(no_regular_file()),
-        _ => match (path.parent(), path.file_name()) {
-            (Some(parent), Some(name)) => Ok(parent.canonicalize()?.join(name)),
-            _ => Ok(path.to_owned()),
-        },
+fn resolved(files: &dyn FileSystem, path: &Path) -> io::Result<PathBuf> {
+    let found = files.find(path)?;
+    let target = match found.is_some_and(|found| found.is_link).then(|| path.metadata()) {
+        Some(Err(error)) if error.kind() == ErrorKind::NotFound => return trust::leads_to(path),
+        target => target.transpose()?,
+    };
+    let is_dir =
+        found.is_some_and(|found| found.is_dir) || target.as_ref().is_some_and(|target| target.is_dir());
+    let is_file =
+        found.is_none_or(|found| found.is_file) || target.as_ref().is_some_and(|target| target.is_file());
+    match (path.parent(), path.file_name()) {
+        _ if is_dir => Err(ErrorKind::IsADirectory.into()),
+        _ if !is_file => Err(no_regular_file()),
+        _ if target.is_some() => path.canonicalize(),
+        (Some(parent), Some(name)) => Ok(parent.canonicalize()?.join(name)),
+        _ => Ok(path.to_owned()),
     }
 }

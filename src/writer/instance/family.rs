@@ -15,7 +15,12 @@
 //! removed. Nothing is renamed before it is on the list. A list that is lost, or a file that is not on it, makes a backup
 //! somebody else's: it stays, and its number is left out.
 //!
+//! The lock's mode is 0600, whatever the umask: a file that others may open is one that they may lock. A list that others may write is
+//! not believed, and begun anew.
+//!
 //! Where the folder can't be written, the log file itself is locked. It can't be rotated there either.
+//!
+//! With `lock(false)` there is the list, and no lock. It says `lock no` behind the `pid`: nobody can tell that such a process is gone.
 
 use std::{
     collections::HashSet,
@@ -26,12 +31,15 @@ use std::{
     time::Duration,
 };
 
+use super::{
+    list::{HEADER, List, UNLOCKED, own_line},
+    lock::{Terms, lock_or_say, open_lock, read_list},
+};
 use crate::{
-    file::{AppendFile, FileId, FileSystem, Opened, is_stale},
+    Error,
+    file::{Access, AppendFile, FileId, FileSystem, is_stale, trust::LOCK_MODE},
     sys,
 };
-
-const HEADER: &str = "tracing-tasklog 1";
 
 /// What ends a line of which a crash has left a part: the half of a number would be another file's.
 const TORN: &[u8] = b" torn\n";
@@ -49,8 +57,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 pub(super) struct Family {
     /// What all instances have in common.
     name: String,
-    /// The mode of the list's file: the log's.
-    mode: Option<u32>,
+    terms: Terms,
     /// Which file the list is.
     id: FileId,
     /// `None` where the folder can't be written: the log file itself holds the lock then.
@@ -62,6 +69,8 @@ pub(super) struct Family {
     own: HashSet<FileId>,
     /// What the list still lacks.
     unwritten: Vec<u8>,
+    /// What is to be told of the lock.
+    pub(super) trouble: Option<Error>,
 }
 
 /// What became of the attempt to have a path.
@@ -72,56 +81,83 @@ pub(super) enum Claim {
 }
 
 impl Family {
-    /// Takes the lock of the log at `path`, which belongs to the family `name`. A new lock file has `mode`.
-    pub(super) fn claim(
-        files: &dyn FileSystem,
-        path: &Path,
-        name: &str,
-        mode: Option<u32>,
-    ) -> io::Result<Claim> {
+    /// Takes the lock of the log at `path`, which belongs to the family `name`.
+    pub(super) fn claim(files: &dyn FileSystem, path: &Path, name: &str, terms: Terms) -> io::Result<Claim> {
         let lock_path = lock_path(path);
+        let mut held = None;
         for _ in 0..TRIES {
-            let mut family = Family::new(name, mode);
-            let Some(lock) = open_lock(files, &lock_path, mode)? else { return Ok(Claim::Held(family)) };
+            let mut family = Family::new(name, terms);
+            let Some(lock) = open_lock(files, &lock_path, terms)? else { return Ok(Claim::Held(family)) };
             (family.id, family.len, family.is_new) = (lock.id, lock.len, lock.len == 0);
             family.list = Some(lock.file);
             match family.lock(files, &lock_path) {
                 Ok(Lock::Held) => {}
                 Ok(Lock::InUse | Lock::Gone) => {
+                    held = family.list;
                     thread::sleep(BETWEEN_TRIES);
                     continue;
                 }
                 Err(error) => return Err(family.give_up(files, path, error)),
             }
-            // Read under the lock: another process may have written to it until now.
-            let list = List::read(files, &lock_path).and_then(|list| list.of_this_crate(&lock_path));
-            return match list {
-                Ok(list) => {
-                    family.begin(list, lock.is_torn);
-                    Ok(Claim::Held(family))
-                }
+            return match family.take_up(files, path, lock.access, lock.is_torn) {
+                Ok(()) => Ok(Claim::Held(family)),
                 Err(error) => Err(family.give_up(files, path, error)),
             };
         }
-        Ok(Claim::InUse(List::read(files, &lock_path).ok().and_then(|list| list.pid)))
+        let said = held.as_mut().and_then(|held| held.read().ok()).and_then(|content| List::of(&content).pid);
+        Ok(Claim::InUse(held.and_then(|held| held.holder(said))))
     }
 
-    fn new(name: &str, mode: Option<u32>) -> Self {
+    /// Goes on with the list that there is, under the lock: another process may have written to it until now.
+    fn take_up(
+        &mut self,
+        files: &dyn FileSystem,
+        path: &Path,
+        access: Access,
+        is_torn: bool,
+    ) -> io::Result<()> {
+        let lock_path = lock_path(path);
+        let content = self.list.as_mut().map_or(Ok(Vec::new()), |list| list.read())?;
+        let list = List::of(&content).of_this_crate(&lock_path)?;
+        if access.is_open_to_others() && !self.is_new && !self.terms.trusts {
+            self.trouble = Some(Error::refused(
+                &lock_path,
+                format!(
+                    "other users could write to {lock_path:?} (mode {:o}), so it is begun anew, and backups made before stay \
+                     for good: remove them, or set trust_path(true) where files have no modes",
+                    access.mode
+                ),
+            ));
+            return self.replace(files, path);
+        }
+        self.begin(list, is_torn);
+        let is_wrong = access.mode != LOCK_MODE && access.is_own();
+        if let Some(Err(cause)) = self.list.as_mut().filter(|_| is_wrong).map(|list| list.set_mode(LOCK_MODE))
+        {
+            self.trouble =
+                Some(Error::io("keep other users from locking", &lock_path, io::Error::other(cause)));
+        }
+        Ok(())
+    }
+
+    fn new(name: &str, terms: Terms) -> Self {
         Family {
             name: name.to_owned(),
-            mode,
+            terms,
             id: FileId::default(),
             list: None,
             len: 0,
             is_new: false,
             own: HashSet::new(),
             unwritten: Vec::new(),
+            trouble: None,
         }
     }
 
     /// Locks the list, which is at its place as long as no other process has pruned it.
     fn lock(&mut self, files: &dyn FileSystem, lock_path: &Path) -> io::Result<Lock> {
-        if !self.list.as_mut().map_or(Ok(true), |list| list.try_lock())? {
+        let lock = |list: &mut Box<dyn AppendFile>| lock_or_say(&mut **list, lock_path);
+        if self.terms.locks && !self.list.as_mut().map_or(Ok(true), lock)? {
             return Ok(Lock::InUse);
         }
         Ok(if self.is_at(files, lock_path)? { Lock::Held } else { Lock::Gone })
@@ -141,6 +177,7 @@ impl Family {
             self.unwritten.extend_from_slice(format!("{HEADER}\nfamily {:?}\n", self.name).as_bytes());
         }
         self.unwritten.extend_from_slice(format!("pid {}\n", process::id()).as_bytes());
+        self.unwritten.extend_from_slice(if self.terms.locks { b"" } else { UNLOCKED });
     }
 
     /// Sees to it that the lock is the one at its place, and the list not too long: one that somebody has removed, or that
@@ -155,7 +192,7 @@ impl Family {
         }
         if self.list.is_none() || !self.is_at(files, &lock_path(path))? {
             path.parent().map_or(Ok(()), |parent| files.create_dir_all(parent))?;
-            let Claim::Held(mut family) = Family::claim(files, path, &self.name, self.mode)? else {
+            let Claim::Held(mut family) = Family::claim(files, path, &self.name, self.terms)? else {
                 let what = "its lock was removed, and another process has taken the path";
                 return Err(io::Error::new(ErrorKind::ResourceBusy, what));
             };
@@ -179,12 +216,16 @@ impl Family {
             there.extend(files.find(&name)?.map(|found| found.id));
         }
         let new_path = hidden(path, ".lock.new");
-        if files.find(&new_path)?.is_some_and(|found| found.is_file) {
-            files.remove(&new_path)?; // nobody else makes one: this process has the lock
+        if files.find(&new_path)?.is_some_and(|found| found.is_file && found.access.is_own()) {
+            files.remove(&new_path)?; // no other process of this user makes one: this one has the lock
         }
-        let opened = files.open(&new_path, self.mode)?;
-        let mut new = Family::new(&self.name, self.mode);
-        (new.id, new.list) = (opened.id, Some(opened.file));
+        let opened = files.open_lock(&new_path, true)?;
+        self.terms.check(opened.access, &new_path)?;
+        if opened.len > 0 {
+            return Err(io::Error::new(ErrorKind::AlreadyExists, format!("{new_path:?} is in the way")));
+        }
+        let mut new = Family::new(&self.name, self.terms);
+        (new.id, new.list, new.trouble) = (opened.id, Some(opened.file), self.trouble.take());
         new.begin(List::default(), false);
         self.own.intersection(&there).for_each(|id| new.add(*id));
         new.lock(files, &new_path)?;
@@ -203,24 +244,28 @@ impl Family {
         files: &dyn FileSystem,
         path: &Path,
         name: &str,
-        mode: Option<u32>,
+        terms: Terms,
     ) -> io::Result<Option<Family>> {
         let (lock_path, new_path) = (lock_path(path), hidden(path, ".lock.new"));
         let is_held = |list: &List| list.pid.is_some_and(sys::lives);
-        if files.find(&lock_path)?.is_none() || is_held(&List::read(files, &lock_path)?) {
+        if !terms.locks || files.find(&lock_path)?.is_none() {
+            return Ok(None);
+        }
+        let (mut old, list) = read_list(files, &lock_path, terms)?;
+        if is_held(&list) {
             return Ok(None);
         }
         // Where no child has it any more, it is held until the new one is there, so that no other process takes it.
-        let mut old = files.open(&lock_path, mode)?;
         old.file.try_lock()?;
-        let opened = files.open(&new_path, mode)?;
-        let mut new = Family::new(name, mode);
+        let opened = files.open_lock(&new_path, true)?;
+        terms.check(opened.access, &new_path)?;
+        let mut new = Family::new(name, terms);
         (new.id, new.list) = (opened.id, Some(opened.file));
         if !matches!(new.lock(files, &new_path)?, Lock::Held) {
             return Ok(None);
         }
         // Read under the lock: another child may have been faster. One that was killed has left what it had written.
-        let list = List::read(files, &lock_path)?.of_this_crate(&lock_path)?;
+        let list = read_list(files, &lock_path, terms)?.1.of_this_crate(&lock_path)?;
         if is_held(&list) || opened.len > 0 {
             files.remove(&new_path)?;
             return Ok(None);
@@ -234,9 +279,10 @@ impl Family {
 
     /// Gives the claim up because of an error, and leaves no trace of one that was the first. Returns the error.
     pub(super) fn give_up<E>(self, files: &dyn FileSystem, path: &Path, error: E) -> E {
-        if self.is_new {
+        let lock_path = lock_path(path);
+        if self.is_new && self.is_at(files, &lock_path).unwrap_or_default() {
             // It is a trace that was to be removed; what is told is the error.
-            let _ = files.remove(&lock_path(path));
+            let _ = files.remove(&lock_path);
         }
         error
     }
@@ -244,6 +290,11 @@ impl Family {
     /// Returns whether the lock is on a file of its own, not on the log.
     pub(super) fn has_lock_file(&self) -> bool {
         self.list.is_some()
+    }
+
+    /// Returns whether the log itself is to be locked.
+    pub(super) fn locks_log(&self) -> bool {
+        self.terms.locks && self.list.is_none()
     }
 
     /// Returns whether a file is this log's own.
@@ -282,10 +333,6 @@ impl Family {
     }
 }
 
-fn is_forbidden(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
-}
-
 /// What became of the attempt to lock a file.
 enum Lock {
     Held,
@@ -294,28 +341,8 @@ enum Lock {
     Gone,
 }
 
-/// Opens a lock file; `None` where it can't be made.
-fn open_lock(files: &dyn FileSystem, lock: &Path, mode: Option<u32>) -> io::Result<Option<Opened>> {
-    let found = files.find(lock)?;
-    if found.is_some_and(|found| !found.is_file) {
-        return Err(io::Error::new(
-            ErrorKind::InvalidInput,
-            format!("{lock:?} is no regular file: move it away"),
-        ));
-    }
-    match files.open(lock, mode) {
-        // One that is there and can't be opened is somebody's: to go on without it would be to ignore the lock.
-        Err(error) if is_forbidden(&error) && found.is_none() => Ok(None),
-        opened => opened.map(Some),
-    }
-}
-
-fn own_line(id: FileId) -> String {
-    format!("own {} {} {}\n", id.device, id.inode, id.born)
-}
-
 /// Returns the path of a log's lock: `.tasks.log.lock` beside `tasks.log`.
-fn lock_path(path: &Path) -> PathBuf {
+pub(super) fn lock_path(path: &Path) -> PathBuf {
     hidden(path, ".lock")
 }
 
@@ -329,58 +356,4 @@ fn hidden(path: &Path, suffix: &str) -> PathBuf {
     name.push(path.file_name().unwrap_or_default());
     name.push(suffix);
     path.with_file_name(name)
-}
-
-/// What a lock file says.
-#[derive(Debug, Default)]
-pub(super) struct List {
-    has_header: bool,
-    /// Whether it begins with something else than a header or a part of one.
-    is_foreign: bool,
-    pub(super) family: Option<String>,
-    pid: Option<u32>,
-    pub(super) own: HashSet<FileId>,
-}
-
-impl List {
-    /// Reads what there is: of a list that is not ours, nothing.
-    pub(super) fn read(files: &dyn FileSystem, path: &Path) -> io::Result<Self> {
-        let content = files.read(path)?;
-        let content = String::from_utf8_lossy(&content);
-        // A crash at the first start may have left a part of the header, and the next start marked it as such.
-        let is_header = |line: &str| line.strip_suffix('\n') == Some(HEADER);
-        let is_torn_header =
-            |line: &&str| !is_header(line) && HEADER.starts_with(line.trim_end().trim_end_matches(" torn"));
-        let mut lines = content.split_inclusive('\n').skip_while(is_torn_header);
-        let first = lines.next();
-        let mut list = List { has_header: first.is_some_and(is_header), ..List::default() };
-        list.is_foreign = first.is_some() && !list.has_header;
-        if list.is_foreign {
-            return Ok(list);
-        }
-        for line in lines {
-            match line.trim_end_matches('\n').split_once(' ') {
-                Some(("family", family)) => list.family = Some(family.to_owned()),
-                Some(("pid", pid)) => list.pid = pid.parse().ok(),
-                Some(("own", id)) => list.own.extend(parse_id(id)),
-                _ => {} // torn by a crash
-            }
-        }
-        Ok(list)
-    }
-
-    /// Refuses a file of the lock's name that is somebody else's.
-    fn of_this_crate(self, path: &Path) -> io::Result<Self> {
-        if self.is_foreign {
-            let what = format!("{path:?} is no lock of this crate: it has the name, so move it away");
-            return Err(io::Error::new(ErrorKind::InvalidData, what));
-        }
-        Ok(self)
-    }
-}
-
-fn parse_id(text: &str) -> Option<FileId> {
-    let mut numbers = text.split(' ').map(|number| number.parse().ok());
-    let id = FileId { device: numbers.next()??, inode: numbers.next()??, born: numbers.next()?? };
-    numbers.next().is_none().then_some(id)
 }

@@ -134,7 +134,8 @@ impl Child {
 
     /// Returns whether the log was taken over.
     fn take_over(&mut self, shared: &Shared) -> io::Result<bool> {
-        let Some(mut family) = Family::take_over(&*shared.files, &shared.path, &shared.family, shared.mode)?
+        shared.check(None)?;
+        let Some(mut family) = Family::take_over(&*shared.files, &shared.path, &shared.family, shared.terms)?
         else {
             return Ok(false);
         };
@@ -197,6 +198,7 @@ impl Child {
             return Ok(there.len);
         }
         let opened = shared.files.open(&shared.path, shared.mode)?;
+        shared.check(Some(opened.id))?;
         self.open = Some((opened.id, opened.file));
         self.tail.is_torn = false; // what the file ends in is the parent's to close
         Ok(opened.len)

@@ -189,7 +189,8 @@ fn place_of(shared: &Shared, state: &State, id: FileId) -> io::Result<Option<Pat
 fn remove_temporary(shared: &Shared, state: &State) -> io::Result<()> {
     let temporary = temporary_path(&shared.path);
     let Some(found) = shared.files.find(&temporary)? else { return Ok(()) };
-    if state.family.owns(found.id) || (found.is_file && shared.files.read(&temporary)?.is_empty()) {
+    let is_empty = found.is_file && found.len == 0 && found.access.is_own();
+    if state.family.owns(found.id) || is_empty {
         return shared.files.remove(&temporary);
     }
     Err(io::Error::other(format!("{temporary:?} is in the way, which this log has not made")))

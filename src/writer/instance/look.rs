@@ -47,8 +47,8 @@ impl Shared {
         match counted(state, opened) {
             Ok(opened) => {
                 self.add_to_list(state, &opened);
-                self.go_on_with(state, opened);
-                if !state.family.has_lock_file() {
+                self.go_on_with(state, opened, troubles);
+                if state.family.locks_log() {
                     let locked = state.file.try_lock();
                     let _ = counted(state, locked); // the file before was locked itself
                 }

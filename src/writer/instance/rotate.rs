@@ -35,7 +35,7 @@ use super::shared::{GAPS, Shared, State, Troubles};
 use crate::{
     Error,
     error::Trouble,
-    file::{Found, Opened},
+    file::{FileId, Found, Opened, trust},
 };
 
 /// The suffix of a compressed backup.
@@ -44,6 +44,7 @@ pub(super) const GZ: &str = ".gz";
 impl Shared {
     /// Does the steps of a rotation, from the one that failed the last time.
     pub(super) fn try_rotate(&self, state: &mut State, troubles: &mut Troubles) -> io::Result<Opened> {
+        self.check(None)?;
         if !state.is_renamed {
             state.family.hold_on(&*self.files, &self.path, state.size_limit)?;
             state.family.write(state.size_limit)?;
@@ -95,9 +96,21 @@ impl Shared {
         }
     }
 
+    /// Opens the live file. It is the one that the path leads to.
+    pub(super) fn open_live(&self, state: &mut State, troubles: &mut Troubles) -> io::Result<Opened> {
+        let opened = self.make_live(state, troubles)?;
+        self.check(Some(opened.id))?;
+        Ok(opened)
+    }
+
+    /// Returns an error if this is a root process, and other users may have changed the way to the log.
+    pub(super) fn check(&self, open: Option<FileId>) -> io::Result<()> {
+        if self.terms.trusts { Ok(()) } else { trust::check(&self.path, open) }
+    }
+
     /// Opens the live file, in a directory that is made again if it is gone. One that is made belongs to the owner of the file
     /// before it, and has its mode unless the builder has set another, as far as this process may give it away.
-    pub(super) fn open_live(&self, state: &mut State, troubles: &mut Troubles) -> io::Result<Opened> {
+    fn make_live(&self, state: &mut State, troubles: &mut Troubles) -> io::Result<Opened> {
         let before = state.file.metadata().inspect_err(|_| state.tail.stats.errors += 1).ok();
         // Nobody else's until it has the owner and the mode that it is to have.
         let mode = if before.is_some() { Some(0o600) } else { self.mode };
@@ -109,8 +122,9 @@ impl Shared {
         match made {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => self.files.open(&self.path, self.mode),
             Ok(mut opened) => {
-                let taken = before.map_or(Ok(()), |before| opened.file.take_after(&before, self.mode));
-                if let Err(cause) = taken {
+                let taken = before.map(|before| opened.file.take_after(&before, self.mode));
+                opened.mode_error.take_if(|_| taken.is_some()); // that was the mode until now
+                if let Some(Err(cause)) = taken {
                     state.tail.stats.errors += 1;
                     troubles.push((
                         Trouble::Rotation,

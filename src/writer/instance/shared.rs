@@ -10,7 +10,7 @@ use std::{
 
 #[cfg(all(feature = "gzip", unix))]
 use super::gzip::Signal;
-use super::{ending, family::Family, forked::Forked};
+use super::{ending, family::Family, forked::Forked, lock::Terms};
 use crate::{
     Error,
     calendar::{Due, Every, Period, Zone},
@@ -43,6 +43,7 @@ pub(super) struct Shared {
     /// When else the file is rotated.
     pub(super) every: Option<(Every, Zone)>,
     pub(super) mode: Option<u32>,
+    pub(super) terms: Terms,
     pub(super) files: Box<dyn FileSystem>,
     pub(super) clock: Clock,
     pub(super) notice: Notice,
@@ -147,7 +148,7 @@ impl Shared {
             .and_then(|()| self.try_rotate(state, troubles).inspect_err(|_| state.tail.stats.errors += 1));
         match opened {
             Ok(opened) => {
-                self.go_on_with(state, opened);
+                self.go_on_with(state, opened, troubles);
                 true
             }
             Err(cause) => {
@@ -177,7 +178,11 @@ impl Shared {
     }
 
     /// Goes on with a live file just opened: behind a rotation, or because the path led elsewhere.
-    pub(super) fn go_on_with(&self, state: &mut State, opened: Opened) {
+    pub(super) fn go_on_with(&self, state: &mut State, mut opened: Opened, troubles: &mut Troubles) {
+        if let Some(error) = opened.mode_trouble(&self.path) {
+            state.tail.stats.errors += 1;
+            troubles.push((Trouble::Trust, error));
+        }
         let is_rotated = state.is_renamed;
         state.begin(opened);
         if !is_rotated {

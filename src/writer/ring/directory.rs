@@ -33,7 +33,7 @@ use super::{
     layout::{self, Passport, Progress},
     own::{self, Registered},
 };
-use crate::{Error, sys};
+use crate::{Error, file::trust, sys};
 
 const RING: &str = "ring";
 const NEW: &str = "new";
@@ -90,12 +90,13 @@ impl Directory {
     ///
     /// # Errors
     ///
-    /// It can't be made, or is somebody else's, or others may write to it.
+    /// It can't be made, or is somebody else's, or others may write to it; or root would get there by a link of another user.
     pub(in crate::writer) fn open(path: &Path) -> Result<Self, Error> {
         if path.as_os_str().is_empty() {
             return Err(Error::invalid("the path of the queue's directory is empty"));
         }
         let path = absolute(path).map_err(|cause| Error::io("find the directory", path, cause))?;
+        trust::check_links(&path)?;
         make(&path).map_err(|cause| Error::io("make the directory of the queue", &path, cause))?;
         let meta = fs::metadata(&path)
             .map_err(|cause| Error::io("open the directory of the queue", &path, cause))?;

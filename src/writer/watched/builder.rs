@@ -14,7 +14,8 @@ use super::{
 use crate::{
     Error,
     clock::Clock,
-    file::{FileSystem, Opened, RealFileSystem, no_regular_file},
+    error::Trouble,
+    file::{FileSystem, Opened, RealFileSystem, no_regular_file, trust},
     notice::Notice,
     sys,
     writer::{handle::Handle, path, turns::Turns},
@@ -30,6 +31,7 @@ pub struct WatchedFileBuilder {
     path: PathBuf,
     create_after: Duration,
     mode: Option<u32>,
+    trusts_path: bool,
     notice: Notice,
     pub(super) clock: Clock,
 }
@@ -40,6 +42,7 @@ impl WatchedFileBuilder {
             path: path.to_owned(),
             create_after: Duration::from_millis(100),
             mode: None,
+            trusts_path: false,
             notice: Notice::default(),
             clock: Clock::System,
         }
@@ -56,10 +59,21 @@ impl WatchedFileBuilder {
     }
 
     /// Sets the mode of files that this process makes, exactly, whatever the umask (default: what the umask leaves of
-    /// 0666). A file that is there already keeps the mode that it has.
+    /// 0666). A file that is there already keeps the mode that it has. Where a file system has no such mode, the error hook is
+    /// told, and lines are written all the same.
     #[cfg(unix)]
     pub fn file_mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode);
+        self
+    }
+
+    /// Trusts the users who may change the way to the log (default: false).
+    ///
+    /// It is for root only: without it, a root process refuses the links and directories of other users, when it opens the file and
+    /// when it follows the path. See [`InstanceFileBuilder::trust_path`](crate::writer::InstanceFileBuilder::trust_path).
+    #[cfg(unix)]
+    pub fn trust_path(mut self, trust: bool) -> Self {
+        self.trusts_path = trust;
         self
     }
 
@@ -80,6 +94,7 @@ impl WatchedFileBuilder {
     /// - A placeholder is unknown, has no end, or stands for a variable that is unset or empty.
     /// - `file_mode` is more than 0o7777.
     /// - The path is a directory, a FIFO, a socket or a block device, or can't be opened, or its directory can't be made.
+    /// - This is a root process, and other users may change the way to the log: see [`trust_path`](Self::trust_path).
     /// - The thread that looks can't be started.
     ///
     /// Nothing is changed on disk then, but that parent directories and an empty file may have been made.
@@ -101,15 +116,19 @@ impl WatchedFileBuilder {
         if let Some(parent) = path.parent() {
             files.create_dir_all(parent).map_err(|cause| Error::io("make the directory", parent, cause))?;
         }
-        let opened =
-            open(&*files, &path, self.mode).map_err(|cause| Error::io("open the log file", &path, cause))?;
-        let (mut opened, is_watched) = opened;
+        let check = |open| if self.trusts_path { Ok(()) } else { trust::check(&path, open) };
+        let opened = check(None).and_then(|()| open(&*files, &path, self.mode));
+        let opened = opened.and_then(|opened| check(Some(opened.0.id)).map(|()| opened));
+        let (mut opened, is_watched) =
+            opened.map_err(|cause| Error::own_or_io("open the log file", &path, cause))?;
+        opened.mode_trouble(&path).iter().for_each(|error| self.notice.tell(Trouble::Trust, error));
         settle_end(&mut opened);
         sys::watch_forks();
         let target = path.canonicalize().unwrap_or_else(|_| path.clone());
         let shared = Shared {
             path,
             mode: self.mode,
+            trusts_path: self.trusts_path,
             create_after: self.create_after,
             is_watched,
             files,
@@ -144,5 +163,5 @@ fn open(files: &dyn FileSystem, path: &Path, mode: Option<u32>) -> io::Result<(O
         }
     }
     // It is a link that leads nowhere yet.
-    Ok((files.open(path, mode)?, true))
+    Ok((files.create_new(&trust::leads_to(path)?, mode)?, true))
 }

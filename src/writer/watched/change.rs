@@ -71,6 +71,7 @@ impl Shared {
             self.part_with_old(state, aftermath);
         }
         settle_end(&mut opened);
+        aftermath.troubles.extend(opened.mode_trouble(&self.path).map(|error| (Trouble::Trust, error)));
         state.tail.stats.reopens += u64::from(!state.is_nowhere());
         let lines = state.ending.lines_since_look(&state.tail);
         let target = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());

@@ -36,15 +36,12 @@ use super::{
 use crate::{
     Error,
     error::Trouble,
-    file::{Found, Opened, no_regular_file},
+    file::{FileId, Found, Opened, no_regular_file, trust},
 };
 
 /// How long a path that can't be followed is nobody's trouble: `create` of logrotate(8) makes the file first, and then gives
 /// it to its owner.
 const PATIENCE: Duration = Duration::from_millis(90);
-
-/// How many links a link may lead through.
-const LINKS: usize = 8;
 
 /// What is known of the path, while it doesn't lead to the open file.
 #[derive(Debug, Default)]
@@ -191,17 +188,23 @@ impl Shared {
     }
 
     fn open_there(&self) -> io::Result<Opened> {
-        if self.is_watched {
-            self.files.open_existing(&self.path)
-        } else {
-            self.files.open_device(&self.path)
+        if !self.is_watched {
+            return self.files.open_device(&self.path);
         }
+        let opened = self.files.open_existing(&self.path)?;
+        self.check(Some(opened.id))?;
+        Ok(opened)
+    }
+
+    /// Returns an error if this is a root process, and other users may change the way to the log.
+    fn check(&self, open: Option<FileId>) -> io::Result<()> {
+        if self.trusts_path { Ok(()) } else { trust::check(&self.path, open) }
     }
 
     /// Returns at which path the file is to be made: behind a link that still leads to where it did, there.
     fn vacant(&self, state: &State) -> io::Result<PathBuf> {
         match self.files.find(&self.path)? {
-            Some(found) if found.is_link => match leads_to(&self.path) {
+            Some(found) if found.is_link => match trust::leads_to(&self.path) {
                 Ok(target) if target == state.target => Ok(target),
                 _ => Err(io::Error::new(ErrorKind::NotFound, "it is a link that leads nowhere")),
             },
@@ -211,6 +214,9 @@ impl Shared {
 
     /// Makes the file.
     fn make(&self, path: &Path, name: Name) -> io::Result<Opened> {
+        if path != self.path {
+            self.check(None)?; // it is behind a link
+        }
         match (self.files.create_new(path, self.mode), path.parent()) {
             (Err(error), Some(parent)) if error.kind() == ErrorKind::NotFound && name == Name::None => {
                 self.files.create_dir_all(parent)?;
@@ -237,10 +243,8 @@ impl Shared {
         let outage = state.place.outage.get_or_insert(Outage { since: now, is_told: false });
         if !outage.is_told && now - outage.since >= PATIENCE {
             outage.is_told = true;
-            aftermath.troubles.push((
-                Trouble::Follow,
-                Error::io("follow, so that lines go on into the old file,", &self.path, cause),
-            ));
+            let what = "follow, so that lines go on into the old file,";
+            aftermath.troubles.push((Trouble::Follow, Error::own_or_io(what, &self.path, cause)));
         }
         if is_first { SOON } else { ACTIVE }
     }
@@ -254,18 +258,4 @@ pub(super) fn settle_end(opened: &mut Opened) {
         opened.len = len;
         opened.is_torn = last.is_some_and(|byte| byte != b'\n');
     }
-}
-
-/// Returns where a link leads to, also if nothing is there: as `canonicalize` would, if there were something.
-fn leads_to(link: &Path) -> io::Result<PathBuf> {
-    let mut path = link.to_owned();
-    for _ in 0..LINKS {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { break };
-        let place = parent.canonicalize()?.join(name);
-        match place.read_link() {
-            Ok(next) => path = place.with_file_name("").join(next),
-            Err(_) => return Ok(place),
-        }
-    }
-    Err(ErrorKind::NotFound.into())
 }

@@ -11,7 +11,7 @@ use super::{
     state::{Aftermath, State},
 };
 use crate::{
-    file::{AppendFile, FileId, Opened},
+    file::{Access, AppendFile, FileId, Opened},
     sys,
     writer::{
         Stats, lines,
@@ -101,6 +101,8 @@ impl State {
         let opened = Opened {
             file: Box::new(Nowhere),
             id: FileId::default(),
+            access: Access::default(),
+            mode_error: None,
             len: 0,
             modified: std::time::SystemTime::UNIX_EPOCH,
             is_torn: false,
@@ -142,6 +144,18 @@ impl AppendFile for Nowhere {
 
     fn try_lock(&mut self) -> io::Result<bool> {
         Ok(false)
+    }
+
+    fn holder(&self, _said: Option<u32>) -> Option<u32> {
+        None
+    }
+
+    fn set_mode(&mut self, _mode: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn read(&mut self) -> io::Result<Vec<u8>> {
+        Ok(Vec::new())
     }
 
     fn unlock(&mut self) -> io::Result<()> {

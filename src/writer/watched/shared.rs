@@ -37,6 +37,7 @@ const LAST_PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Shared {
     pub(super) path: PathBuf,
     pub(super) mode: Option<u32>,
+    pub(super) trusts_path: bool,
     pub(super) create_after: Duration,
     /// Whether the file can be rotated: not a device.
     pub(super) is_watched: bool,

@@ -1,10 +1,15 @@
 //! A child that takes the log over from a process that is gone, and that may be killed at it.
 
-use super::{super::family::Family, *};
+use super::{
+    super::{family::Family, lock::Terms},
+    *,
+};
 use crate::file::{FileSystem as _, RealFileSystem};
 
 /// More than any process has.
 const GONE: &str = "pid 999999999\n";
+
+const TERMS: Terms = Terms { locks: true, trusts: false };
 
 /// A log whose process is gone, and whose lock its children have.
 fn orphaned() -> (Dir, crate::file::Opened) {
@@ -19,7 +24,7 @@ fn orphaned() -> (Dir, crate::file::Opened) {
 }
 
 fn take_over(dir: &Dir, files: &FaultyFileSystem) -> std::io::Result<Option<Family>> {
-    Family::take_over(files, &dir.path("tasks.log"), "tasks.log", None)
+    Family::take_over(files, &dir.path("tasks.log"), "tasks.log", TERMS)
 }
 
 fn own_lines(dir: &Dir) -> Vec<String> {
@@ -67,12 +72,12 @@ fn what_one_child_has_taken_over_no_other_takes() {
 fn of_two_children_that_take_over_at_once_one_does() {
     let (dir, _lock) = orphaned();
     let (files, healthy) = (FaultyFileSystem::healthy(), FaultyFileSystem::healthy());
-    for call in ["open", "find", "replace"] {
+    for call in ["open_lock", "find", "replace"] {
         let (other, path) = (healthy.clone(), dir.path("tasks.log"));
         let found = Arc::new(Mutex::new(None));
         let theirs = Arc::clone(&found);
         files.meanwhile(call, move || {
-            let taken = Family::take_over(&other, &path, "tasks.log", None).expect("nothing fails");
+            let taken = Family::take_over(&other, &path, "tasks.log", TERMS).expect("nothing fails");
             *theirs.lock().expect("no test panics with it") = Some(taken);
         });
         let own = take_over(&dir, &files).expect("nothing fails");
