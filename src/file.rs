@@ -21,7 +21,9 @@ use std::{
 };
 
 use self::open::OpenFile;
-use crate::Error;
+pub(crate) use self::open::Opened;
+#[cfg(all(feature = "gzip", unix))]
+pub(crate) use self::open::Reading;
 
 /// The calls that a writer makes.
 pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
@@ -50,6 +52,10 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
     #[cfg(all(feature = "gzip", unix))]
     fn open_read(&self, path: &Path) -> io::Result<Reading>;
 
+    /// Returns the first bytes of a regular file, and the last, some dozens of each at most.
+    #[cfg(feature = "watch")]
+    fn read_ends(&self, path: &Path) -> io::Result<(Vec<u8>, Vec<u8>)>;
+
     /// Renames a file to a name that is free: [`ErrorKind::AlreadyExists`] if it isn't.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
@@ -77,6 +83,7 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
 pub(crate) trait AppendFile: fmt::Debug + Send {
     /// Returns an error if this is not open any more on the file that was opened: other code of the process has closed the
     /// descriptor, and its number may be another file's by now; or the file system has no such file any more (ESTALE).
+    /// Everything below that asks for a length or for links does the same.
     ///
     /// To be called before the same file is opened again: that may get the very number. What was found closed is let go here.
     fn check(&mut self) -> io::Result<()>;
@@ -118,15 +125,25 @@ pub(crate) trait AppendFile: fmt::Debug + Send {
     #[cfg(feature = "watch")]
     fn links(&self) -> io::Result<u64>;
 
-    /// Returns its length, and its last byte if it has one. A part of a write that is under way may be seen.
+    /// Returns the last byte of a file that has this length. A part of a write that is under way may be seen.
     #[cfg(feature = "watch")]
-    fn ending(&mut self) -> io::Result<(u64, Option<u8>)>;
+    fn last_byte(&mut self, len: u64) -> io::Result<Option<u8>>;
 
-    /// Returns the bytes before a place in it, some dozens at most.
+    /// Returns the bytes between two places in it.
     #[cfg(feature = "watch")]
-    fn bytes_before(&mut self, place: u64) -> io::Result<Vec<u8>>;
+    fn read_between(&mut self, from: u64, to: u64) -> io::Result<Vec<u8>>;
 
-    /// The same as `ending`, once a write that is under way is over, where that can be known.
+    /// Returns the bytes before a place in it, as many as [`FileSystem::read_ends`] does.
+    #[cfg(feature = "watch")]
+    fn bytes_before(&mut self, place: u64) -> io::Result<Vec<u8>> {
+        self.read_between(place.saturating_sub(END), place)
+    }
+
+    /// Returns the last name that it had, and whether that was removed; `None` where nobody can tell.
+    #[cfg(feature = "watch")]
+    fn last_name(&self) -> Option<(PathBuf, bool)>;
+
+    /// Returns its length and its last byte, once a write that is under way is over, where that can be known.
     #[cfg(feature = "watch")]
     fn settled_ending(&mut self) -> io::Result<(u64, Option<u8>)>;
 
@@ -175,41 +192,13 @@ pub(crate) struct Found {
     pub(crate) modified: SystemTime,
 }
 
-/// A file just opened.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) file: Box<dyn AppendFile>,
-    pub(crate) id: FileId,
-    /// As it was when it was opened.
-    pub(crate) access: Access,
-    /// Why it has not the mode that it was to have.
-    pub(crate) mode_error: Option<io::Error>,
-    pub(crate) len: u64,
-    pub(crate) modified: SystemTime,
-    /// Whether its last line has no LF.
-    pub(crate) is_torn: bool,
-}
-
-impl Opened {
-    /// Returns what is to be told, without a lock, if it has not the mode that it was to have. It is used all the same.
-    pub(crate) fn mode_trouble(&mut self, path: &Path) -> Option<Error> {
-        let cause = self.mode_error.take()?;
-        let remedy = "lines are written all the same: give the file to this user, or leave file_mode out";
-        Some(Error::io("set the mode of", path, io::Error::other(format!("{cause}; {remedy}"))))
-    }
-}
-
-/// A file that is open for reading.
-#[cfg(all(feature = "gzip", unix))]
-pub(crate) struct Reading {
-    pub(crate) id: FileId,
-    pub(crate) meta: fs::Metadata,
-    pub(crate) content: Box<dyn io::Read>,
-}
-
 /// The operating system's files.
 #[derive(Debug)]
 pub(crate) struct RealFileSystem;
+
+/// How many bytes are called the end of a file.
+#[cfg(feature = "watch")]
+const END: u64 = 64;
 
 impl FileSystem for RealFileSystem {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -270,6 +259,23 @@ impl FileSystem for RealFileSystem {
             return Err(no_regular_file());
         }
         Ok(Reading { id: platform::id_of(&meta), meta, content: Box::new(file) })
+    }
+
+    #[cfg(feature = "watch")]
+    fn read_ends(&self, path: &Path) -> io::Result<(Vec<u8>, Vec<u8>)> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        platform::restrict(&mut options, None, Links::Refused);
+        let mut file = options.open(path)?;
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            return Err(no_regular_file());
+        }
+        let (mut begin, mut end) = (Vec::new(), Vec::new());
+        file.by_ref().take(END).read_to_end(&mut begin)?;
+        file.seek(SeekFrom::Start(meta.len().saturating_sub(END)))?;
+        file.take(END).read_to_end(&mut end)?;
+        Ok((begin, end))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

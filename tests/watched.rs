@@ -1,6 +1,8 @@
 //! `WatchedFile` on real files: what it opens, what it writes, and where it goes when the path leads elsewhere.
 #![cfg(all(unix, feature = "watch"))]
 
+#[path = "watched/descriptors.rs"]
+mod descriptors;
 #[path = "watched/faults.rs"]
 mod faults;
 #[path = "watched/moves.rs"]

@@ -37,6 +37,8 @@ struct Plan {
     from: u64,
     times: u64,
     fault: Fault,
+    /// Whether nobody tells the last name of a file.
+    hides_names: bool,
     /// What somebody else does right before the next call of this name.
     meanwhile: Option<(&'static str, Meanwhile)>,
 }
@@ -47,7 +49,15 @@ impl FaultyFileSystem {
     /// Returns a file system whose `from`-th call fails, and those after it up to `times` in all.
     pub(crate) fn new(from: u64, times: u64, fault: Fault) -> Self {
         let calls = Vec::new();
-        FaultyFileSystem(Arc::new(Mutex::new(Plan { calls, fired: 0, from, times, fault, meanwhile: None })))
+        FaultyFileSystem(Arc::new(Mutex::new(Plan {
+            calls,
+            fired: 0,
+            from,
+            times,
+            fault,
+            hides_names: false,
+            meanwhile: None,
+        })))
     }
 
     /// Returns a file system that fails when it is told to.
@@ -69,6 +79,12 @@ impl FaultyFileSystem {
     /// Has somebody else do something right before the next call of this name.
     pub(crate) fn meanwhile(&self, name: &'static str, what: impl FnOnce() + Send + 'static) {
         self.plan().meanwhile = Some((name, Box::new(what)));
+    }
+
+    /// Has nobody tell the last name of a file, as on systems that don't know it.
+    #[cfg(feature = "watch")]
+    pub(crate) fn hide_names(&self) {
+        self.plan().hides_names = true;
     }
 
     /// Returns the calls so far, by name: `"open"`, `"rename"`; of an open file `"append"`, `"try_lock"`, `"sync_file"`.
@@ -158,6 +174,12 @@ impl FileSystem for FaultyFileSystem {
     fn open_read(&self, path: &Path) -> io::Result<Reading> {
         self.fail("open_read")?;
         RealFileSystem.open_read(path)
+    }
+
+    #[cfg(feature = "watch")]
+    fn read_ends(&self, path: &Path) -> io::Result<(Vec<u8>, Vec<u8>)> {
+        self.fail("read_ends")?;
+        RealFileSystem.read_ends(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -280,15 +302,21 @@ impl AppendFile for FaultyFile {
     }
 
     #[cfg(feature = "watch")]
-    fn ending(&mut self) -> io::Result<(u64, Option<u8>)> {
-        self.files.fail("ending")?;
-        self.file.ending()
+    fn last_byte(&mut self, len: u64) -> io::Result<Option<u8>> {
+        self.files.fail("last_byte")?;
+        self.file.last_byte(len)
     }
 
     #[cfg(feature = "watch")]
-    fn bytes_before(&mut self, place: u64) -> io::Result<Vec<u8>> {
-        self.files.fail("bytes_before")?;
-        self.file.bytes_before(place)
+    fn read_between(&mut self, from: u64, to: u64) -> io::Result<Vec<u8>> {
+        self.files.fail("read_between")?;
+        self.file.read_between(from, to)
+    }
+
+    #[cfg(feature = "watch")]
+    fn last_name(&self) -> Option<(PathBuf, bool)> {
+        self.files.fail("last_name").ok()?;
+        if self.files.plan().hides_names { None } else { self.file.last_name() }
     }
 
     #[cfg(feature = "watch")]

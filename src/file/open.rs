@@ -3,20 +3,55 @@
 //! A library that daemonizes closes "all" descriptors, and the number of ours may be another file's then. What is open is
 //! compared with what was opened when a writer asks, and before the number is closed.
 
-#[cfg(all(feature = "gzip", unix))]
-use std::time::SystemTime;
+#[cfg(feature = "watch")]
+use std::path::PathBuf;
 use std::{
     fs::{File, Metadata},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     mem,
+    path::Path,
+    time::SystemTime,
 };
 
 #[cfg(feature = "watch")]
 use super::last_byte;
-use super::{AppendFile, FileId, platform, trust};
+use super::{Access, AppendFile, FileId, platform, trust};
+use crate::Error;
 
 /// The most that is read of a file: of a list, the rotations of many years.
 const READ_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// A file just opened.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) file: Box<dyn AppendFile>,
+    pub(crate) id: FileId,
+    /// As it was when it was opened.
+    pub(crate) access: Access,
+    /// Why it has not the mode that it was to have.
+    pub(crate) mode_error: Option<io::Error>,
+    pub(crate) len: u64,
+    pub(crate) modified: SystemTime,
+    /// Whether its last line has no LF.
+    pub(crate) is_torn: bool,
+}
+
+impl Opened {
+    /// Returns what is to be told, without a lock, if it has not the mode that it was to have. It is used all the same.
+    pub(crate) fn mode_trouble(&mut self, path: &Path) -> Option<Error> {
+        let cause = self.mode_error.take()?;
+        let remedy = "lines are written all the same: give the file to this user, or leave file_mode out";
+        Some(Error::io("set the mode of", path, io::Error::other(format!("{cause}; {remedy}"))))
+    }
+}
+
+/// A file that is open for reading.
+#[cfg(all(feature = "gzip", unix))]
+pub(crate) struct Reading {
+    pub(crate) id: FileId,
+    pub(crate) meta: Metadata,
+    pub(crate) content: Box<dyn io::Read>,
+}
 
 /// A file that is open for appending.
 #[derive(Debug)]
@@ -100,34 +135,41 @@ impl AppendFile for OpenFile {
 
     #[cfg(feature = "watch")]
     fn len(&self) -> io::Result<u64> {
-        Ok(self.file()?.metadata()?.len())
+        Ok(self.metadata()?.len())
     }
 
     #[cfg(feature = "watch")]
     fn links(&self) -> io::Result<u64> {
-        Ok(platform::links_of(&self.file()?.metadata()?))
+        Ok(platform::links_of(&self.metadata()?))
     }
 
     #[cfg(feature = "watch")]
-    fn ending(&mut self) -> io::Result<(u64, Option<u8>)> {
-        let len = self.file()?.metadata()?.len();
-        Ok((len, if len > 0 { Some(last_byte(self.file()?, len)?) } else { None }))
+    fn last_byte(&mut self, len: u64) -> io::Result<Option<u8>> {
+        Ok(if len > 0 { Some(last_byte(self.file()?, len)?) } else { None })
     }
 
     #[cfg(feature = "watch")]
-    fn bytes_before(&mut self, place: u64) -> io::Result<Vec<u8>> {
-        let start = place.saturating_sub(64);
+    fn read_between(&mut self, from: u64, to: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut file = self.file()?;
-        file.seek(SeekFrom::Start(start))?;
-        file.take(place - start).read_to_end(&mut bytes)?;
+        file.seek(SeekFrom::Start(from))?;
+        file.take(to - from).read_to_end(&mut bytes)?;
         Ok(bytes)
+    }
+
+    #[cfg(feature = "watch")]
+    fn last_name(&self) -> Option<(PathBuf, bool)> {
+        if self.metadata().is_err_and(|error| platform::is_closed(&error)) {
+            return None;
+        }
+        platform::last_name_of(self.file().ok()?)
     }
 
     #[cfg(feature = "watch")]
     fn settled_ending(&mut self) -> io::Result<(u64, Option<u8>)> {
         platform::wait_for_writers(self.file()?);
-        self.ending()
+        let len = self.len()?;
+        Ok((len, self.last_byte(len)?))
     }
 
     fn sync(&mut self) -> io::Result<()> {

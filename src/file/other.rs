@@ -50,6 +50,12 @@ pub(super) fn links_of(_meta: &Metadata) -> u64 {
     1
 }
 
+/// Nobody can tell.
+#[cfg(feature = "watch")]
+pub(super) fn last_name_of(_file: &File) -> Option<(std::path::PathBuf, bool)> {
+    None
+}
+
 #[cfg(feature = "watch")]
 pub(super) fn is_char_device(_meta: &Metadata) -> bool {
     false

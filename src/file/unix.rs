@@ -80,6 +80,26 @@ pub(super) fn links_of(meta: &Metadata) -> u64 {
     meta.nlink()
 }
 
+/// Linux keeps the last name of an open file, and says so if that was removed.
+#[cfg(all(target_os = "linux", feature = "watch"))]
+pub(super) fn last_name_of(file: &File) -> Option<(std::path::PathBuf, bool)> {
+    use std::{ffi::OsString, os::fd::AsRawFd as _, os::unix::ffi::OsStringExt as _};
+
+    let name = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+    let mut name = name.into_os_string().into_vec();
+    let is_removed = links_of(&file.metadata().ok()?) == 0;
+    if let Some(len) = is_removed.then(|| name.strip_suffix(b" (deleted)").map(<[u8]>::len)).flatten() {
+        name.truncate(len);
+    }
+    name.starts_with(b"/").then(|| (OsString::from_vec(name).into(), is_removed))
+}
+
+/// Nobody can tell.
+#[cfg(all(not(target_os = "linux"), feature = "watch"))]
+pub(super) fn last_name_of(_file: &File) -> Option<(std::path::PathBuf, bool)> {
+    None
+}
+
 #[cfg(feature = "watch")]
 pub(super) fn is_char_device(meta: &Metadata) -> bool {
     std::os::unix::fs::FileTypeExt::is_char_device(&meta.file_type())

@@ -21,7 +21,7 @@ pub struct Stats {
     pub errors: u64,
     /// Rotations that were completed.
     pub rotations: u64,
-    /// Times that the file was opened again because the path led elsewhere.
+    /// Times that the file was opened again because the path led elsewhere, or because its descriptor had gone bad.
     pub reopens: u64,
     /// Lines that were written a second time because the first may be lost.
     pub rewritten_lines: u64,

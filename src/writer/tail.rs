@@ -77,20 +77,16 @@ impl Tail {
         }
     }
 
-    /// Appends lines a second time that were written before, and may be lost.
+    /// Has lines counted a second time that were written before, and are lost: as written, as lost, or as lines that wait.
     #[cfg(feature = "watch")]
-    pub(super) fn rewrite(
-        &mut self,
-        lines: &[u8],
-        write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
-    ) -> io::Result<()> {
+    pub(super) fn write_off(&mut self, lines: &[u8]) {
         let count = lines::count(lines);
-        self.stats.written_lines = self.stats.written_lines.saturating_sub(count); // `append` counts them again, as written or as lost
+        self.stats.written_lines = self.stats.written_lines.saturating_sub(count);
         self.stats.rewritten_lines += count;
-        self.append(lines, write).1
     }
 
-    /// Appends whole lines by `write`, which is write(2): with one call, unless it takes less at a time.
+    /// Appends whole lines by `write`, which is write(2): with one call, unless it takes less at a time. The lines that are
+    /// not taken are lost.
     ///
     /// Returns how many bytes were taken, and the error that ended it.
     pub(super) fn append(
@@ -98,9 +94,23 @@ impl Tail {
         lines: &[u8],
         write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
     ) -> (u64, io::Result<()>) {
+        let (taken, rest, result) = self.try_append(lines, write);
+        if let Err(error) = &result {
+            self.lose(lines::count(rest), error);
+        }
+        (taken, result)
+    }
+
+    /// Appends whole lines as [`append`](Self::append) does. Returns also the lines that were not taken, which the caller keeps
+    /// or loses.
+    pub(super) fn try_append<'a>(
+        &mut self,
+        lines: &'a [u8],
+        write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
+    ) -> (u64, &'a [u8], io::Result<()>) {
         if !self.owes() {
             let (taken, result) = self.append_bytes(lines, write);
-            return (taken as u64, self.settle(lines, taken, result));
+            return (taken as u64, self.settle(lines, taken), result);
         }
         let mut bytes = self.owed();
         let owed = bytes.len();
@@ -110,7 +120,7 @@ impl Tail {
             self.lost = None;
             self.notes.clear();
         }
-        (taken as u64, self.settle(lines, taken.saturating_sub(owed), result))
+        (taken as u64, self.settle(lines, taken.saturating_sub(owed)), result)
     }
 
     /// Closes the fragment that the file ends in, if it does.
@@ -143,14 +153,11 @@ impl Tail {
             .map(|lost| Lost { lines: lost.lines - lines, ..lost });
     }
 
-    /// Counts the lines of which `taken` bytes were taken.
-    fn settle(&mut self, lines: &[u8], taken: usize, result: io::Result<()>) -> io::Result<()> {
-        let written = lines::count(&lines[..taken]);
-        self.stats.written_lines += written;
-        if let Err(error) = &result {
-            self.lose(lines::count(lines) - written, error);
-        }
-        result
+    /// Counts the lines of which `taken` bytes were taken. Returns the others.
+    fn settle<'a>(&mut self, lines: &'a [u8], taken: usize) -> &'a [u8] {
+        let written = lines::whole(&lines[..taken]);
+        self.stats.written_lines += lines::count(&lines[..written]);
+        &lines[written..]
     }
 
     fn append_bytes(
@@ -182,6 +189,19 @@ impl Tail {
 /// A line outside any task that this crate itself writes.
 fn own_line(text: fmt::Arguments<'_>) -> String {
     format!("[-] [tracing_tasklog] {} {text}\n", clock::text_of(&clock::stamp_now()))
+}
+
+/// Returns whether an error is about room, or about a reader, and not about the descriptor: opening the file again is no help.
+#[cfg(feature = "watch")]
+pub(super) fn may_pass(error: &io::Error) -> bool {
+    use ErrorKind::{
+        BrokenPipe, FileTooLarge, Interrupted, QuotaExceeded, StorageFull, WouldBlock, WriteZero,
+    };
+
+    matches!(
+        error.kind(),
+        BrokenPipe | FileTooLarge | Interrupted | QuotaExceeded | StorageFull | WouldBlock | WriteZero
+    )
 }
 
 /// Why lines are lost, in the words of the announcement.

@@ -1,9 +1,11 @@
 //! `WatchedFile`: one path that somebody else rotates.
 
+mod broken;
 mod builder;
 mod change;
 mod ending;
 mod events;
+mod fate;
 mod follow;
 mod forked;
 mod hints;
@@ -35,6 +37,7 @@ use crate::Error;
 /// | renamed, and another file made (`create`) or renamed to it | opens that |
 /// | renamed, and nothing else (`nocreate`) | makes it after [`create_after`](WatchedFileBuilder::create_after) |
 /// | removed | makes it at once, its directory too if that is gone; the lines of the moment before are written again |
+/// | its descriptor goes bad (ESTALE, or other code has closed it) | opens it again; lines that are not in the file are written again |
 /// | cut short (`copytruncate`) | goes on at the new end, without a hole; what may be lost is counted |
 /// | its directory is renamed, or removed and made again; a link in it leads elsewhere | follows the path, never the old directory |
 /// | a directory, a FIFO, a device, a link that leads nowhere or in a circle; not to be opened | goes on with the open file, tries again ten times a second, and says so once |
@@ -48,18 +51,27 @@ use crate::Error;
 ///
 /// # What can be lost
 ///
-/// No line, as long as every rotated file stays. Two ways of rotation lose some for every program, and here it is noticed:
-/// [`Stats::at_risk_lines`] counts lines that may be lost, the hook is told, and the log says `up to 12 lines may be lost`.
+/// No line, as long as every rotated file stays. Where another program reads and removes it, [`Stats::at_risk_lines`] counts
+/// lines that may be lost, the hook is told, and the log says `up to 12 lines may be lost`:
 ///
 /// - `copytruncate` truncates the file some time after it has read it for the last time. The count is of the lines since the
 ///   copy was begun, if it was made in the directory of the log, and else of those of about 200 ms: too few if the copy takes
 ///   longer to reach the disk.
 /// - `compress` without `delaycompress` reads the old file while a process that was stopped, or is just being told, may still
-///   write to it. The count is of the lines of the moment before, if the old file is gone right after it was left.
+///   write to it. With gzip(1) no line is lost: the `.gz` tells how much was read, and what came behind that is written again.
+///   With another compressor the count is of the lines of the moment before, if the old file is gone right after it was left.
+/// - `renamecopy` into another directory is like another compressor; into the same one it costs no line. With `rotate 0` nothing
+///   is made of the old file: lines of about 100 ms before the rotation are kept, too.
 ///
-/// A file that was removed, and can't be made again, can't be written to. Lines wait in memory then, up to 256 KiB; the others
-/// are counted as lost, and announced. Of a process that was stopped (SIGSTOP) while its file was renamed, compressed and
-/// removed, lines of the moment before may be there twice.
+/// What is written again may come behind later lines. A file that was removed and can't be made again, or whose descriptor went
+/// bad and that can't be opened again, can't be written to. Lines wait in memory then, up to 256 KiB; the others are counted as
+/// lost, and announced.
+///
+/// # Descriptors that other code closes
+///
+/// A library that daemonizes closes all descriptors. If another file gets the number of this one, lines of up to 150 ms go into
+/// that: what is open is compared with what was opened at every look, not for every line. They are written again, and the other
+/// file is not closed.
 ///
 /// # Several processes
 ///
@@ -138,7 +150,7 @@ impl WatchedFile {
 
     /// Follows the path now, and makes the file if there is none: for programs that are told of a rotation by a signal.
     ///
-    /// It is never needed. It may open files and take locks, so call it on a thread, not in a signal handler. Somebody has to
+    /// It opens the file again also if the path leads to the one that is open. It is never needed. It may open files and take locks, so call it on a thread, not in a signal handler. Somebody has to
     /// handle the signal: SIGHUP ends a program that doesn't.
     ///
     /// # Errors

@@ -277,6 +277,34 @@ fn its_folder_renamed_and_made_again() {
 }
 
 #[test]
+fn a_file_that_is_made_in_the_place_of_another_keeps_its_mode() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    for (file_mode, expected) in [(None, 0o642), (Some(0o640), 0o640)] {
+        let dir = Dir::new();
+        let builder = builder(&dir).create_after(Duration::ZERO);
+        let builder = file_mode.map_or(builder.clone(), |mode| builder.file_mode(mode));
+        let file = builder.build().expect("it can be opened");
+        let live = dir.path("tasks.log");
+        fs::set_permissions(&live, fs::Permissions::from_mode(0o642)).expect("it is ours");
+        // Where this process may give it to anybody, it keeps its owner and group as well.
+        drop(std::os::unix::fs::chown(&live, Some(1234), Some(1235)));
+        let owners = |meta: &fs::Metadata| (meta.uid(), meta.gid());
+        for removed in [false, true] {
+            let before = live.metadata().expect("it is there");
+            if removed {
+                fs::remove_file(&live).expect("it can be removed");
+            } else {
+                rename(&live, dir.path("tasks.log.1"));
+            }
+            wait_until("it is made", LATEST, || file.stats().reopens == 1 + u64::from(removed));
+            let after = live.metadata().expect("it is there");
+            assert_eq!((after.mode() & 0o7777, owners(&after)), (expected, owners(&before)));
+        }
+    }
+}
+
+#[test]
 fn two_files_in_one_folder_that_is_asked_for_in_two_ways() {
     let dir = Dir::new();
     dir.write("real/other", "");

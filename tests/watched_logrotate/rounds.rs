@@ -67,7 +67,7 @@ impl Rounds {
     }
 
     /// Runs logrotate once, and looks until its time is over who holds what.
-    fn round(&mut self, time: Duration) {
+    pub(crate) fn round(&mut self, time: Duration) {
         let (start, mut old) = (Instant::now(), self.workers.live());
         let mut logrotate = self.logrotate.start();
         wait_until("logrotate ends", LIMIT, || {

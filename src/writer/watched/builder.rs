@@ -52,15 +52,16 @@ impl WatchedFileBuilder {
     ///
     /// logrotate(8) makes it itself, right after it has renamed the old one, when it is told to `create`. If it finds one
     /// there already, it renames that away too, as `….backup`. Nothing is lost by waiting: meanwhile lines go on into the old
-    /// file. If that was removed, there is no wait.
+    /// file. If that was removed, or is being compressed, there is no wait.
     pub fn create_after(mut self, create_after: Duration) -> Self {
         self.create_after = create_after;
         self
     }
 
-    /// Sets the mode of files that this process makes, exactly, whatever the umask (default: what the umask leaves of
-    /// 0666). A file that is there already keeps the mode that it has. Where a file system has no such mode, the error hook is
-    /// told, and lines are written all the same.
+    /// Sets the mode of files that this process makes, exactly, whatever the umask (default: the mode of the file before it; of
+    /// the first one what the umask leaves of 0666). A file that is there already keeps the mode that it has. One that is made
+    /// in the place of another belongs to the same owner and group, as far as this process may give it away. Where a file system
+    /// has no such mode, the error hook is told, and lines are written all the same.
     #[cfg(unix)]
     pub fn file_mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode);
@@ -133,7 +134,7 @@ impl WatchedFileBuilder {
             is_watched,
             files,
             notice: self.notice,
-            turns: Turns::new(State::new(opened, target.clone())),
+            turns: Turns::new(State::new(opened, target.clone(), self.clock.now())),
             target: Mutex::new(target),
             spots: Mutex::default(),
             is_synced: AtomicBool::new(false),

@@ -16,12 +16,16 @@ use std::{
 
 use super::{
     ending::{ACTIVE, SOON},
+    fate::Fate,
     follow::{Occasion, Place, settle_end},
-    left::Left,
+    left::{KEPT, KEPT_LONG, Left},
     shared::Shared,
     state::{Aftermath, State},
 };
 use crate::{Error, error::Trouble, file::Opened, writer::lines};
+
+/// How lines come to be at risk.
+pub(super) const REMOVED: &str = "removed by another program";
 
 /// Whether the open file has a name, when it is not the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,21 +40,29 @@ pub(super) enum Name {
 
 impl Shared {
     /// Finds out whether the open file has a name.
-    pub(super) fn name_of_old(&self, state: &mut State, occasion: Occasion) -> io::Result<Name> {
-        if state.file.links()? > 0 {
-            state.recent.clear_written();
-            state.place.was_moved = true;
-            return Ok(Name::Has);
+    pub(super) fn name_of_old(&self, state: &mut State, occasion: Occasion) -> Name {
+        match state.file.links() {
+            Ok(links) if links > 0 => {
+                state.place.was_moved = true;
+                return Name::Has;
+            }
+            Ok(_) => {}
+            Err(cause) => {
+                state.break_off(&cause);
+                // If it lasts, nobody knows whether it was moved.
+                state.place.was_moved |= state.place.is_gone();
+            }
         }
-        if state.place.gone_since.is_none() {
+        if !state.place.is_gone() {
             state.place.gone_since = Some(occasion.now);
             // As if it had been moved, for all that anybody knows.
+            state.place.was_late = occasion.is_late;
             state.place.was_moved |= occasion.is_late || !self.is_told();
         }
         let is_known = self.hints.was_moved.load(Ordering::Relaxed) || state.place.was_moved;
         let waited = state.place.gone_since.map(|since| occasion.now.saturating_duration_since(since));
         let is_time = waited.is_none_or(|waited| waited >= SOON);
-        Ok(if is_known || is_time || occasion.is_asked { Name::None } else { Name::Unsure })
+        if is_known || is_time || occasion.is_asked { Name::None } else { Name::Unsure }
     }
 
     /// Returns whether every change is told.
@@ -73,28 +85,33 @@ impl Shared {
         settle_end(&mut opened);
         aftermath.troubles.extend(opened.mode_trouble(&self.path).map(|error| (Trouble::Trust, error)));
         state.tail.stats.reopens += u64::from(!state.is_nowhere());
-        let lines = state.ending.lines_since_look(&state.tail);
         let target = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
         if !self.is_forked() {
             target.clone_into(&mut self.target.lock().unwrap_or_else(PoisonError::into_inner));
         }
-        let file = state.begin(opened, target);
-        if name == Name::Has {
-            let before = state.left.replace(Left { file, lines, since: occasion.now });
-            aftermath.left.extend(before.map(|left| left.file));
-        } else {
-            aftermath.left.push(file);
-        }
+        let mut old = state.begin(opened, target, self.clock.now());
         let was_moved = self.hints.was_moved.swap(false, Ordering::Relaxed) || state.place.was_moved;
         state.place = Place::default();
-        if name != Name::Has {
-            self.bring_back(state, !was_moved, aftermath);
+        self.part_with_left(state, occasion.now, aftermath);
+        if name == Name::Has {
+            let kept = if self.is_being_packed(&*old.file) { KEPT_LONG } else { KEPT };
+            self.hints.is_elsewhere.store(true, Ordering::Relaxed);
+            state.left = Some(Left { old, since: occasion.now, kept });
+            self.bring_back(state, Fate::default(), REMOVED, aftermath);
+        } else {
+            let fate = self.fate(&mut old, was_moved);
+            state.tail.note_again(&old.last.said);
+            self.bring_back(state, fate, REMOVED, aftermath);
+            aftermath.left.push(old.file);
         }
         ACTIVE
     }
 
     /// Leaves a file in good order.
     fn part_with_old(&self, state: &mut State, aftermath: &mut Aftermath) {
+        if state.file.check().is_err() {
+            return; // nothing must be written to that number
+        }
         state.ending.doubt(&mut state.tail, &mut *state.file);
         let file = &mut state.file;
         // What fails here is counted, and tells nobody anything that it doesn't know already.
@@ -107,18 +124,10 @@ impl Shared {
         }
     }
 
-    /// Writes lines that went into a file without a name, if that `is_certain`, and lines that waited for one.
-    fn bring_back(&self, state: &mut State, is_certain: bool, aftermath: &mut Aftermath) {
-        let mut result = Ok(());
-        if !is_certain {
-            self.at_risk(state, lines::count(state.recent.written()), "removed", aftermath);
-            state.recent.clear_written();
-        } else if !state.recent.written().is_empty() {
-            state.tail.note_again(state.recent.said());
-            let file = &mut state.file;
-            result = state.tail.rewrite(state.recent.written(), &mut |bytes| file.append(bytes));
-        }
-        for cause in [result, state.write_waiting()].into_iter().filter_map(Result::err) {
+    /// Writes lines again that are in no file, and those that wait for one; counts those of which nobody can tell.
+    pub(super) fn bring_back(&self, state: &mut State, fate: Fate, how: &str, aftermath: &mut Aftermath) {
+        self.at_risk(state, fate.at_risk, how, aftermath);
+        if let Err(cause) = state.write_again(fate.again) {
             aftermath.troubles.push(self.failed_to_write(cause));
         }
     }
@@ -127,19 +136,22 @@ impl Shared {
     pub(super) fn look_for_the_last_time(&self, state: &mut State, aftermath: &mut Aftermath) {
         let now = self.clock.instant();
         self.part_with_left(state, now, aftermath);
-        if !self.is_watched || !(state.place.is_gone() || state.file.links().is_ok_and(|links| links == 0)) {
+        let is_safe = |state: &State| !state.place.is_gone() && state.broken().is_none();
+        let has_no_name = self.is_watched && state.file.links().map_or(true, |links| links == 0);
+        if is_safe(state) && !has_no_name {
             return;
         }
         if self.follow(state, Occasion { now, is_late: false, is_asked: true }, aftermath).is_ok()
-            && !state.place.is_gone()
+            && is_safe(state)
         {
             return;
         }
-        self.at_risk(state, lines::count(state.recent.written()), "removed", aftermath);
-        state.recent.clear_written();
+        let (written, _) = state.recent.take_written();
+        self.at_risk(state, lines::count(&written), REMOVED, aftermath);
         let lost = state.lose_waiting();
         if lost > 0 {
-            let cause = format!("{lost} lines are lost, the file was removed and can't be made again");
+            let why = state.broken().unwrap_or("the file was removed and can't be made again");
+            let cause = format!("{lost} lines are lost, {why}");
             aftermath.troubles.push(self.failed_to_write(io::Error::other(cause)));
         }
     }
@@ -151,8 +163,8 @@ impl Shared {
             return;
         }
         let what = format!("up to {lines} lines may be lost");
-        state.tail.note(format_args!("{what} reason=\"file {how} by another program\""));
-        let cause = io::Error::other(format!("the file was {how} by another program, {what}"));
+        state.tail.note(format_args!("{what} reason=\"file {how}\""));
+        let cause = io::Error::other(format!("the file was {how}, {what}"));
         aftermath.troubles.push((Trouble::Truncated, Error::io("keep every line in", &self.path, cause)));
     }
 }

@@ -15,7 +15,7 @@
 use std::{
     io,
     sync::atomic::Ordering,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{
@@ -33,14 +33,18 @@ pub(super) const IDLE: Duration = Duration::from_millis(150);
 /// How long until the next look when something may have changed by then.
 pub(super) const SOON: Duration = Duration::from_millis(5);
 
+/// How long a process that has the lock of the file has for closing a fragment.
+const LOCKED: Duration = Duration::from_millis(40);
+
 /// How long a copy that is made to be followed by a truncation may take: fsync(2) is a part of it.
 const COPY: Duration = Duration::from_secs(2);
 
 /// What was seen of the end of a file.
 #[derive(Debug, Default)]
 pub(super) struct Ending {
-    /// Its length at the last look.
+    /// Its length at the last look, and when that was.
     len: u64,
+    time: Option<SystemTime>,
     /// The bytes that stood before that.
     mark: Vec<u8>,
     /// The bytes that this process had written in all by then.
@@ -60,9 +64,15 @@ pub(super) struct Ending {
 
 impl Ending {
     /// What is known of a file that was just opened.
-    pub(super) fn of(len: u64, tail: &Tail) -> Self {
+    pub(super) fn of(len: u64, time: SystemTime, tail: &Tail) -> Self {
         let lines = tail.stats.written_lines;
-        Ending { len, bytes: tail.stats.bytes, lines: [lines, lines], ..Ending::default() }
+        let (time, bytes) = (Some(time), tail.stats.bytes);
+        Ending { len, time, bytes, lines: [lines, lines], ..Ending::default() }
+    }
+
+    /// Returns its length at the last look, and when that was.
+    pub(super) fn seen(&self) -> (u64, SystemTime) {
+        (self.len, self.time.unwrap_or(SystemTime::UNIX_EPOCH))
     }
 
     /// Sees the end if there is a reason to doubt it.
@@ -128,18 +138,19 @@ impl Shared {
         aftermath: &mut Aftermath,
     ) -> Duration {
         let has_grown = len != state.ending.len;
+        state.ending.time = Some(self.clock.now());
         if self.hints.is_copied.swap(false, Ordering::Relaxed) && !self.is_forked() {
             state.ending.copy_began(now);
         }
         if let Some(lines) = state.ending.was_cut_short(len, &state.tail, &mut *state.file) {
             state.tail.stats.truncations += 1;
             state.ending.is_doubtful = true;
-            self.at_risk(state, lines, "truncated", aftermath);
+            self.at_risk(state, lines, "truncated by another program", aftermath);
         }
         if state.ending.whole != len {
-            match state.file.ending() {
-                Ok((len, last)) if is_torn(last) => return self.found_torn(state, len, now),
-                Ok((len, _)) => (state.ending.whole, state.ending.torn) = (len, None),
+            match state.file.last_byte(len) {
+                Ok(last) if is_torn(last) => return self.found_torn(state, len, now),
+                Ok(_) => (state.ending.whole, state.ending.torn) = (len, None),
                 Err(_) => {} // it may be written, not read
             }
         }
@@ -150,20 +161,21 @@ impl Shared {
         }
     }
 
-    /// Closes a fragment that was there a moment ago already.
+    /// Closes a fragment that was there a moment ago already. If the lock can't be had, another process is about to do that; but
+    /// it may be a reader's, so that it is not waited for longer than [`LOCKED`].
     fn found_torn(&self, state: &mut State, len: u64, now: Instant) -> Duration {
-        match state.ending.torn {
-            Some((before, since)) if before == len && now.saturating_duration_since(since) >= SOON => {}
-            Some((before, _)) if before == len => return SOON,
+        let since = match state.ending.torn {
+            Some((before, since)) if before == len => since,
             _ => {
                 state.ending.torn = Some((len, now));
                 return SOON;
             }
-        }
-        match state.file.try_lock() {
-            Ok(false) => return ACTIVE, // another process is about to close it
-            Ok(true) => {}
-            Err(_) => {} // there are no locks here: at worst it is closed twice
+        };
+        let waited = now.saturating_duration_since(since);
+        // Where there are no locks, and behind a reader's, it may be closed twice at worst. Not all processes do it at a time.
+        let turn = SOON * (std::process::id() % 8);
+        if waited < SOON || (waited < LOCKED + turn && matches!(state.file.try_lock(), Ok(false))) {
+            return SOON;
         }
         // A failure is counted, and the next look tries again.
         let _ = close(state, len);
@@ -174,7 +186,7 @@ impl Shared {
 
 fn close(state: &mut State, len: u64) -> io::Result<()> {
     let (now, last) = state.file.settled_ending()?;
-    if now != len || !is_torn(last) || !state.has_room_for(2) {
+    if now != len || !is_torn(last) || state.check_room_for(2).is_err() {
         return Ok(());
     }
     state.tail.is_torn = true;

@@ -188,7 +188,10 @@ fn hint(file: &Shared, event: &notify::Result<Event>) -> bool {
     if is_copy {
         file.hints.is_copied.store(true, Ordering::Relaxed);
     }
-    let concerns = is_its || is_copy || event.paths.iter().any(|path| directories.contains(path));
+    // It may be the open file, which was renamed.
+    let is_elsewhere = file.hints.is_elsewhere.load(Ordering::Relaxed);
+    let concerns =
+        is_its || is_copy || is_elsewhere || event.paths.iter().any(|path| directories.contains(path));
     if concerns {
         file.hints.hint();
     }

@@ -9,12 +9,14 @@
 //!
 //! # What a look finds, and what it does
 //!
-//! 1. The path leads to the open file: nothing. (Its end is inspected: see `ending.rs`.)
+//! 1. The path leads to the open file: nothing. (Its end is inspected: see `ending.rs`.) If the descriptor of the open file went
+//!    bad, the file is opened again: see `broken.rs`.
 //! 2. It leads to another regular file: that is opened first, without O_CREAT; then lines go there. The old one is closed.
 //! 3. Nothing has the path. Lines go on into the open file, which has another name now, until somebody makes the new
 //!    one: logrotate(8) needs a moment between its rename and its `create`, which is O_EXCL, so a writer that makes the file
-//!    at once gets into its way. After `create_after` it is made here, with O_EXCL too. If the open file has no name any
-//!    more, nobody would read what is written to it: then it is made at once, in a directory that is made again too.
+//!    at once gets into its way. After `create_after` it is made here, with O_EXCL too. It is made at once if a compressor is at
+//!    work on the open file: no `create` comes after that. If the open file has no name any more, nobody would read what is
+//!    written to it: then it is made at once too, in a directory that is made again.
 //! 4. Anything else, be it a directory, a FIFO, a link that leads nowhere, or a permission that is missing: lines go on into
 //!    the open file. The next look tries again; the second that fails is told.
 //!
@@ -36,7 +38,7 @@ use super::{
 use crate::{
     Error,
     error::Trouble,
-    file::{FileId, Found, Opened, no_regular_file, trust},
+    file::{FileId, Opened, no_regular_file, trust},
 };
 
 /// How long a path that can't be followed is nobody's trouble: `create` of logrotate(8) makes the file first, and then gives
@@ -50,8 +52,12 @@ pub(super) struct Place {
     missing_since: Option<Instant>,
     /// Since when it can't be followed.
     outage: Option<Outage>,
+    /// Whether a look that found it gone came much too late: then nobody knows what happened to it.
+    pub(super) was_late: bool,
     /// Whether the open file was seen to have another name.
     pub(super) was_moved: bool,
+    /// The lines that had been written in all when no compressor was at work on the open file, which had another name.
+    pub(super) not_packed: Option<u64>,
     /// Since when the open file is known to have no name any more: lines wait.
     pub(super) gone_since: Option<Instant>,
 }
@@ -80,7 +86,7 @@ pub(super) struct Occasion {
 
 /// Where the path leads to.
 enum Leads {
-    ToTheOpenFile(Found),
+    ToTheOpenFile,
     ToAnother,
     /// Nowhere; the path at which the file is to be made.
     Nowhere(PathBuf),
@@ -102,7 +108,7 @@ impl Shared {
 
     /// Looks now, because somebody asks for it.
     pub(super) fn reopen(&self) -> Result<(), Error> {
-        if self.is_forked() || !self.is_watched {
+        if self.is_forked() {
             return Ok(()); // every line of a child looks by itself
         }
         let failed = |cause| Error::io("reopen", &self.path, cause);
@@ -126,18 +132,17 @@ impl Shared {
         aftermath: &mut Aftermath,
     ) -> io::Result<Duration> {
         match self.find(state)? {
-            Leads::ToTheOpenFile(found) => {
-                state.place = Place::default();
-                state.recent.clear_written();
-                self.hints.was_moved.store(false, Ordering::Relaxed);
-                if let Err(cause) = state.write_waiting() {
-                    aftermath.troubles.push(self.failed_to_write(cause));
+            Leads::ToTheOpenFile => match state.file.len() {
+                Ok(len) if state.broken().is_none() && !occasion.is_asked => {
+                    state.recent.clear_written();
+                    self.has_its_place(state, aftermath);
+                    Ok(self.inspect(state, len, occasion.now, aftermath))
                 }
-                Ok(self.inspect(state, found.len, occasion.now, aftermath))
-            }
+                len => self.open_again(state, len.err(), aftermath),
+            },
             Leads::ToAnother => {
                 state.place.missing_since = None;
-                let name = self.name_of_old(state, occasion)?;
+                let name = self.name_of_old(state, occasion);
                 if name == Name::Unsure {
                     return Ok(SOON);
                 }
@@ -152,6 +157,18 @@ impl Shared {
         }
     }
 
+    /// The path leads to the open file: it takes the lines that wait.
+    pub(super) fn has_its_place(&self, state: &mut State, aftermath: &mut Aftermath) {
+        state.place = Place::default();
+        self.hints.was_moved.store(false, Ordering::Relaxed);
+        if state.left.is_none() {
+            self.hints.is_elsewhere.store(false, Ordering::Relaxed);
+        }
+        if let Err(cause) = state.write_again(Vec::new()) {
+            aftermath.troubles.push(self.failed_to_write(cause));
+        }
+    }
+
     /// Makes the file at a path that nothing has, if it is time. Returns when to look again.
     fn fill(
         &self,
@@ -160,16 +177,21 @@ impl Shared {
         occasion: Occasion,
         aftermath: &mut Aftermath,
     ) -> io::Result<Duration> {
-        let name = self.name_of_old(state, occasion)?;
+        let name = self.name_of_old(state, occasion);
         if name == Name::Unsure {
             return Ok(SOON);
         }
         state.place.missing_since.take_if(|_| occasion.is_late);
         let missing = occasion.now - *state.place.missing_since.get_or_insert(occasion.now);
-        if name == Name::Has && !occasion.is_asked && missing < self.create_after {
-            return Ok((self.create_after - missing).min(ACTIVE));
+        self.hints.is_elsewhere.store(true, Ordering::Relaxed);
+        let has_time = name == Name::Has && !occasion.is_asked && missing < self.create_after;
+        if has_time && !self.is_being_packed(&*state.file) {
+            // A compressor may come soon, or never.
+            state.place.not_packed = Some(state.tail.stats.written_lines);
+            let next = if missing < ACTIVE { SOON } else { ACTIVE };
+            return Ok(next.min(self.create_after - missing));
         }
-        match self.make(vacant, name) {
+        match self.make(state, vacant, name, aftermath) {
             Ok(opened) => Ok(self.go_on(state, opened, name, occasion, aftermath)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(SOON),
             Err(error) => Err(error),
@@ -178,16 +200,19 @@ impl Shared {
 
     fn find(&self, state: &State) -> io::Result<Leads> {
         match self.files.find_target(&self.path)? {
-            Some(found) if found.is_char_device && !self.is_watched => Ok(Leads::ToAnother),
+            Some(found) if found.is_char_device && !self.is_watched && found.id != state.id => {
+                Ok(Leads::ToAnother)
+            }
+            Some(found) if found.is_char_device && !self.is_watched => Ok(Leads::ToTheOpenFile),
             Some(found) if found.is_dir => Err(ErrorKind::IsADirectory.into()),
             Some(found) if !found.is_file => Err(no_regular_file()),
-            Some(found) if found.id == state.id => Ok(Leads::ToTheOpenFile(found)),
+            Some(found) if found.id == state.id => Ok(Leads::ToTheOpenFile),
             Some(_) => Ok(Leads::ToAnother),
             None => Ok(Leads::Nowhere(self.vacant(state)?)),
         }
     }
 
-    fn open_there(&self) -> io::Result<Opened> {
+    pub(super) fn open_there(&self) -> io::Result<Opened> {
         if !self.is_watched {
             return self.files.open_device(&self.path);
         }
@@ -212,18 +237,36 @@ impl Shared {
         }
     }
 
-    /// Makes the file.
-    fn make(&self, path: &Path, name: Name) -> io::Result<Opened> {
+    /// Makes the file. It belongs to the owner of the open one, and has its mode unless the builder has set another, as far as
+    /// this process may give it away.
+    fn make(
+        &self,
+        state: &mut State,
+        path: &Path,
+        name: Name,
+        aftermath: &mut Aftermath,
+    ) -> io::Result<Opened> {
         if path != self.path {
             self.check(None)?; // it is behind a link
         }
-        match (self.files.create_new(path, self.mode), path.parent()) {
+        let before = if state.is_nowhere() { None } else { state.file.metadata().ok() };
+        // Nobody else's until it has the owner and the mode that it is to have.
+        let mode = if before.is_some() { Some(0o600) } else { self.mode };
+        let mut opened = match (self.files.create_new(path, mode), path.parent()) {
             (Err(error), Some(parent)) if error.kind() == ErrorKind::NotFound && name == Name::None => {
                 self.files.create_dir_all(parent)?;
-                self.files.create_new(path, self.mode)
+                self.files.create_new(path, mode)
             }
             (made, _) => made,
+        }?;
+        if let Some(before) = before
+            && let Err(cause) = opened.file.take_after(&before, self.mode)
+        {
+            state.tail.stats.errors += 1;
+            let error = Error::io("keep the owner and the mode of", &self.path, cause);
+            aftermath.troubles.push((Trouble::Follow, error));
         }
+        Ok(opened)
     }
 
     /// Notes that the path can't be followed. Returns when to try again.
@@ -236,8 +279,7 @@ impl Shared {
     ) -> Duration {
         state.tail.stats.errors += 1;
         state.place.missing_since = None;
-        // If it can't be told now whether the open file has a name, it is as before.
-        let _ = self.name_of_old(state, occasion);
+        self.name_of_old(state, occasion);
         let now = occasion.now;
         let is_first = state.place.outage.is_none();
         let outage = state.place.outage.get_or_insert(Outage { since: now, is_told: false });

@@ -56,7 +56,7 @@ impl Forked {
                 if shared.is_watched || child.state.is_nowhere() {
                     shared.look(&mut child.state, &mut aftermath);
                 }
-                child.state.write_lines(lines)
+                shared.write(&mut child.state, lines, &mut aftermath)
             });
         if let Err(cause) = result {
             aftermath.troubles.push(shared.failed_to_write(cause));
@@ -107,7 +107,7 @@ impl State {
             modified: std::time::SystemTime::UNIX_EPOCH,
             is_torn: false,
         };
-        State::new(opened, PathBuf::new())
+        State::new(opened, PathBuf::new(), std::time::SystemTime::UNIX_EPOCH)
     }
 
     /// Returns whether no file was opened yet.
@@ -170,12 +170,16 @@ impl AppendFile for Nowhere {
         Ok(0)
     }
 
-    fn ending(&mut self) -> io::Result<(u64, Option<u8>)> {
-        Ok((0, None))
+    fn last_byte(&mut self, _len: u64) -> io::Result<Option<u8>> {
+        Ok(None)
     }
 
-    fn bytes_before(&mut self, _place: u64) -> io::Result<Vec<u8>> {
+    fn read_between(&mut self, _from: u64, _to: u64) -> io::Result<Vec<u8>> {
         Ok(Vec::new())
+    }
+
+    fn last_name(&self) -> Option<(PathBuf, bool)> {
+        None
     }
 
     fn settled_ending(&mut self) -> io::Result<(u64, Option<u8>)> {

@@ -28,6 +28,8 @@ pub(super) struct Hints {
     pub(super) was_moved: AtomicBool,
     /// Whether another file was made whose name begins as this one's does: a copy, perhaps.
     pub(super) is_copied: AtomicBool,
+    /// Whether the open file, or the one that was left a moment ago, has another name.
+    pub(super) is_elsewhere: AtomicBool,
     /// Whether every change is told.
     pub(super) is_told: AtomicBool,
     /// Whether it was tried to have changes told.
@@ -43,6 +45,7 @@ impl Hints {
             due: AtomicU64::new(HINT),
             was_moved: AtomicBool::new(false),
             is_copied: AtomicBool::new(false),
+            is_elsewhere: AtomicBool::new(false),
             is_told: AtomicBool::new(false),
             is_seen_to: AtomicBool::new(false),
             is_outage_told: AtomicBool::new(false),

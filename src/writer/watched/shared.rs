@@ -79,9 +79,10 @@ impl Shared {
         }
         let mut state = self.turns.lock();
         if state.tail.stats.queued_lines > 0 {
-            return Err(failed(io::Error::other("the file was removed, and lines wait for a new one")));
+            let why = state.broken().unwrap_or("the file was removed").to_owned();
+            return Err(failed(io::Error::other(why + ", and lines wait until there is a file again")));
         }
-        state.file.sync().map_err(failed)?;
+        state.file.check().and_then(|()| state.file.sync()).map_err(failed)?;
         if self.is_watched {
             self.files.sync(state.target.parent().unwrap_or(&state.target)).map_err(failed)?;
         }
@@ -169,10 +170,10 @@ impl TakeLines for Shared {
             Ok(mut state) => {
                 let state = &mut *state;
                 let is_due = || self.hints.is_due_for_lines(&self.clock) || state.is_look_needed_for(lines);
-                if self.is_watched && is_due() {
+                if (self.is_watched || state.broken().is_some()) && is_due() {
                     self.look(state, &mut aftermath);
                 }
-                if let Err(cause) = state.write_lines(lines) {
+                if let Err(cause) = self.write(state, lines, &mut aftermath) {
                     aftermath.troubles.push(self.failed_to_write(cause));
                 }
                 aftermath.lost = state.tail.stats.dropped_lines;

@@ -17,6 +17,7 @@ use crate::{
     },
 };
 
+mod fates;
 mod looks;
 
 const EINTR: i32 = 4;
@@ -204,7 +205,9 @@ fn survives_removal(from: u64, times: u64, fault: Fault, is_taken: bool) -> bool
     // The first three were gone with the file.
     scene.verify(&["tasks.log"], 4, &context);
     let stats = scene.stats();
-    assert_eq!((stats.reopens, stats.at_risk_lines), (1, 0), "{context}");
+    // Where an open descriptor can't be asked what it is, the file is opened again.
+    assert!((1..=1 + files.fired()).contains(&stats.reopens), "{context}: {stats:?}");
+    assert_eq!(stats.at_risk_lines, 0, "{context}");
     has_failed
 }
 
