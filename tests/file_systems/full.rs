@@ -15,7 +15,7 @@ use std::{
 use tracing_tasklog::writer::{Collector, SharedQueue};
 
 use crate::{
-    LATEST,
+    LATEST, assert_lines_go_through,
     mounted::Mounted,
     support::{
         child::{Child, role, say},
@@ -105,4 +105,15 @@ fn a_full_ext4_holds() {
 fn a_full_tmpfs_holds() {
     let dir = Dir::new();
     assert_a_full_disk_costs_no_line(&dir, &Mounted::tmpfs(&dir, 8));
+}
+
+#[test]
+#[ignore = "needs root, to mount a tmpfs of its own"]
+fn a_first_collector_starts_on_a_full_disk_and_drains_it() {
+    let dir = Dir::new();
+    let disk = Mounted::tmpfs(&dir, 8);
+    let directory = disk.path("q");
+    let queue = SharedQueue::builder().capacity_bytes(1 << 20).connect(&directory).expect("it is taken");
+    disk.fill();
+    assert_lines_go_through(&queue, &directory);
 }

@@ -179,9 +179,8 @@ fn hold_file(directory: &Directory) -> Result<Result<Held, Option<u32>>, Error> 
     if let Some((_, file)) = &held.file {
         let note = format!("{}\n", std::process::id());
         let mut file: &File = file;
-        let noted =
-            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(note.as_bytes()));
-        noted.map_err(|cause| Error::io("write to the collector's lock", &path, cause))?;
+        // The number only names the holder in an error: a full disk must not keep the collector from draining it.
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(note.as_bytes()));
     }
     Ok(Ok(held))
 }
