@@ -280,9 +280,8 @@ pub(crate) enum Trouble {
     /// A directory could not be watched.
     #[cfg(feature = "watch")]
     Watch,
-    /// A file was cut short by somebody else.
-    #[cfg(feature = "watch")]
-    Truncated,
+    /// Lines may be lost: another program removed the file or cut it short, or other code closed its descriptor.
+    Risk,
     /// `task.status` was none of the three.
     Status,
     /// The exit hook could not be had.

@@ -81,12 +81,13 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
 
 /// A file that is open for appending.
 pub(crate) trait AppendFile: fmt::Debug + Send {
-    /// Returns an error if this is not open any more on the file that was opened: other code of the process has closed the
+    /// Returns how many names the file has: 0 when it was removed. (1 where that can't be known.) An error if this is not open any
+    /// more on the file that was opened: other code of the process has closed the
     /// descriptor, and its number may be another file's by now; or the file system has no such file any more (ESTALE).
     /// Everything below that asks for a length or for links does the same.
     ///
     /// To be called before the same file is opened again: that may get the very number. What was found closed is let go here.
-    fn check(&mut self) -> io::Result<()>;
+    fn check(&mut self) -> io::Result<u64>;
 
     /// Returns what fstat(2) says of it. The error of [`check`](Self::check) if it is another file.
     fn metadata(&self) -> io::Result<fs::Metadata>;
@@ -355,6 +356,16 @@ fn opened_as(file: File, meta: &fs::Metadata) -> io::Result<Opened> {
     let (modified, access) = (meta.modified()?, platform::access_of(meta));
     let (id, file) = OpenFile::boxed(file, meta);
     Ok(Opened { file, id, access, mode_error: None, len: meta.len(), modified, is_torn: false })
+}
+
+/// What is said of a descriptor that is another file's by now.
+fn replaced() -> io::Error {
+    io::Error::new(ErrorKind::StaleNetworkFileHandle, "the descriptor was closed and is another file's")
+}
+
+/// Returns whether [`AppendFile::check`] has found another file: what was written may be in that one.
+pub(crate) fn is_replaced(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::StaleNetworkFileHandle && error.raw_os_error().is_none()
 }
 
 /// Returns whether an error is about the descriptor, not about the file that is at the path now: other code has closed it, or

@@ -259,7 +259,7 @@ impl AppendFile for FaultyFile {
         self.file.set_modified(time)
     }
 
-    fn check(&mut self) -> io::Result<()> {
+    fn check(&mut self) -> io::Result<u64> {
         self.files.fail("check")?;
         self.file.check()
     }

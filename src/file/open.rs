@@ -82,9 +82,9 @@ impl Drop for OpenFile {
 }
 
 impl AppendFile for OpenFile {
-    fn check(&mut self) -> io::Result<()> {
-        let is_it = self.metadata().map(drop);
-        if is_it.as_ref().is_err_and(platform::is_closed) {
+    fn check(&mut self) -> io::Result<u64> {
+        let is_it = self.metadata().map(|meta| platform::links_of(&meta));
+        if is_it.as_ref().is_err_and(|error| platform::is_closed(error) || super::is_replaced(error)) {
             mem::forget(self.file.take());
         }
         is_it
@@ -92,7 +92,7 @@ impl AppendFile for OpenFile {
 
     fn metadata(&self) -> io::Result<Metadata> {
         let meta = self.file()?.metadata()?;
-        if platform::id_of(&meta) == self.id { Ok(meta) } else { Err(platform::closed()) }
+        if platform::id_of(&meta) == self.id { Ok(meta) } else { Err(super::replaced()) }
     }
 
     fn take_after(&mut self, other: &Metadata, mode: Option<u32>) -> io::Result<()> {

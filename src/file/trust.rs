@@ -5,7 +5,7 @@
 //! Root, whom no permission stops, could be led astray by users who may change the way to the log: by a link to another file, or by
 //! another file of the log's name. So a root process takes a way only if
 //!
-//! - each link on it belongs to root;
+//! - each link on it belongs to root, and one that the log itself is lies in a directory as below;
 //! - the directory that holds the log belongs to root, and no other user and no group but root's may write to it; or it is sticky,
 //!   and the log in it is a file of root's without a second name.
 //!
@@ -146,6 +146,12 @@ fn refusal(path: &Path, open: Option<FileId>) -> io::Result<Option<String>> {
             let owner = platform::access_of(meta).owner;
             if owner != ROOT {
                 return Ok(Some(format!("the link {place:?} belongs to user {owner}")));
+            }
+            let (directory, target) = (place.parent().unwrap_or(&place), place.metadata());
+            if target.map_or(true, |target| target.is_file())
+                && let Some(writers) = platform::access_of(&directory.metadata()?).writers()
+            {
+                return Ok(Some(format!("the directory of the link {place:?} {writers}")));
             }
             path = place.with_file_name("").join(place.read_link()?);
             continue;

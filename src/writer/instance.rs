@@ -36,7 +36,7 @@ use crate::Error;
 /// holds the lock. If that list is lost, the backups of before stay for good.
 ///
 /// A live file that somebody moves or deletes is made again by a line: before the first one of a later second. Until then lines
-/// go where the file went. The same look notices that a library which daemonizes has closed the descriptor; the line whose
+/// go where the file went; those of a removed one are counted as at risk and announced. The same look notices that a library which daemonizes has closed the descriptor; the line whose
 /// write(2) fails for that goes to the path's file, which is opened again at once. Where there is no flock(2), on Windows, there
 /// is no lock.
 ///

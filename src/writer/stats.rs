@@ -27,8 +27,8 @@ pub struct Stats {
     pub rewritten_lines: u64,
     /// Times that another program cut the file short, as `copytruncate` of logrotate(8) does.
     pub truncations: u64,
-    /// Lines of this process that may be lost because another program cut the file short, or removed it, at about the time
-    /// when they were written: as far as can be told at most so many. They count as written.
+    /// Lines of this process that may be lost because another program cut the file short or removed it, or other code closed its
+    /// descriptor, at about the time when they were written: as far as can be told at most so many. They count as written.
     pub at_risk_lines: u64,
     /// Lines that [`with_max_line`](crate::TaskLayer::with_max_line) cut.
     pub cut_lines: u64,

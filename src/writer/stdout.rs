@@ -71,10 +71,13 @@ impl Shared {
 
 /// Hands bytes over. A standard output that doesn't block and is full is waited for: whoever reads is slow, which is no
 /// failure.
-fn append_patiently(bytes: &[u8], size_limit: u64) -> io::Result<usize> {
+fn append_patiently(mut bytes: &[u8], size_limit: u64) -> io::Result<usize> {
     // Without a limit that costs nothing.
-    if size_limit != u64::MAX && room(size_limit).is_some_and(|room| room < bytes.len() as u64) {
-        return Err(ErrorKind::FileTooLarge.into());
+    if let Some(room) = (size_limit != u64::MAX).then(|| room(size_limit)).flatten() {
+        bytes = &bytes[..lines::fitting(bytes, room)];
+        if bytes.is_empty() {
+            return Err(ErrorKind::FileTooLarge.into());
+        }
     }
     loop {
         match append(bytes) {

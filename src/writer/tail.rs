@@ -15,6 +15,9 @@ use crate::clock;
 /// What closes a fragment: CAN LF.
 pub(super) const CLOSE_FRAGMENT: &[u8] = b"\x18\n";
 
+/// How the lines of a file without a name come to be at risk.
+pub(super) const REMOVED: &str = "removed by another program";
+
 /// The end of a file, and the account of the writer behind it.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
@@ -62,14 +65,23 @@ impl Tail {
         own_line(format_args!("{lines} lines dropped reason={reason:?}")) + &self.notes
     }
 
+    /// Counts lines that were written and may be lost, and has the log say so. Returns the same for the error hook.
+    pub(super) fn put_at_risk(&mut self, lines: u64, how: &str) -> Option<io::Error> {
+        self.stats.at_risk_lines += lines;
+        if lines == 0 {
+            return None;
+        }
+        let what = format!("up to {lines} lines may be lost");
+        self.note(format_args!("{what} reason=\"file {how}\""));
+        Some(io::Error::other(format!("the file was {how}, {what}")))
+    }
+
     /// Has the log say something of its own before the next line.
-    #[cfg(feature = "watch")]
     pub(super) fn note(&mut self, text: fmt::Arguments<'_>) {
         self.note_again(&own_line(text));
     }
 
     /// Has the log say again what it may have said in vain.
-    #[cfg(feature = "watch")]
     pub(super) fn note_again(&mut self, lines: &str) {
         const MOST: usize = 4096; // of a file that nothing can be written to
         if self.notes.len() < MOST {
@@ -238,7 +250,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(feature = "watch")]
     fn a_failure_to_say_something_is_no_lost_line() {
         let mut tail = Tail::default();
         tail.note(format_args!("up to 2 lines may be lost"));

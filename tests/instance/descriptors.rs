@@ -83,6 +83,11 @@ fn child_has_its_numbers_used_again() {
         file.stats().reopens > 0
     });
     let astray = fs::read(&victim).expect("it is there");
+    assert_eq!(
+        file.stats().at_risk_lines,
+        n - 1,
+        "all before the look: which of them went astray nothing tells"
+    );
     ((n + 1)..=(n + MORE)).for_each(|n| write(&file, n));
     assert!(file.stats().rotations >= 3, "{:?}", file.stats());
     drop(file);
@@ -98,6 +103,8 @@ fn numbers_that_are_used_again_get_no_line_after_a_second_and_are_not_closed() {
     child.env("LOG", dir.path("tasks.log")).spawn().wait().assert_success();
     let n: u64 = dir.read("expected").parse().expect("a number");
     let lines = LogFamily::of(dir.path("tasks.log")).lines();
+    let told = format!("up to {} lines may be lost reason=\"file closed by other code\"", n - 1);
+    assert!(lines.iter().any(|line| line.ends_with(&told)), "not announced: {told}");
     let last = lines.len() - 1 - MORE as usize;
     for (line, n) in lines[last..].iter().zip(n..=n + MORE) {
         assert_eq!(*line, numbered(0, n, 9));

@@ -97,6 +97,23 @@ fn a_link_of_roots_into_the_directory_of_another_user_is_refused() {
 
 #[test]
 #[ignore = "needs root"]
+fn a_link_of_roots_is_refused_where_others_could_put_another_in_its_place() {
+    for (owner, mode, why) in
+        [(4711, 0o755, "the directory of the link"), (0, 0o777, "is writable for all users (mode 777)")]
+    {
+        let dir = folder(owner, owner, mode);
+        dir.write("roots/shadow", "precious\n");
+        set_mode(dir.path("roots/shadow"), 0o600);
+        symlink("../roots/shadow", dir.path("logs/tasks.log")).expect("a link can be made");
+        assert_refused(&dir, "logs/tasks.log", why);
+    }
+    let dir = folder(0, 0, 0o1777);
+    symlink("../real.log", dir.path("logs/tasks.log")).expect("a link can be made");
+    assert_logs(&dir, "logs/tasks.log"); // nobody else may rename it there
+}
+
+#[test]
+#[ignore = "needs root"]
 fn a_directory_that_others_may_write_to_is_refused_to_root() {
     for (owner, group, mode, why) in [
         (4711, 4711, 0o755, "logs\" belongs to user 4711"),

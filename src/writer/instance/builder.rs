@@ -165,7 +165,7 @@ impl InstanceFileBuilder {
     /// No permission stops root. Whoever may put a link or a file into the log's directory could have a root process append to another
     /// file, change its mode, rename and remove it. So a root process gets an error, as from logrotate(8) without `su`, if
     ///
-    /// - a link on the path belongs to another user than root;
+    /// - a link on the path belongs to another user than root, or the log is a link in a directory like the next;
     /// - the directory that holds the log belongs to another user, or other users or groups may write to it. A sticky one, as `/tmp`, is
     ///   fine, unless the file that is there is another user's.
     ///

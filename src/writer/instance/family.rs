@@ -184,7 +184,7 @@ impl Family {
     /// could not be made, is made again, and a long one replaced. An error if that can't be, or if another process has
     /// taken the path meanwhile.
     pub(super) fn hold_on(&mut self, files: &dyn FileSystem, path: &Path, size_limit: u64) -> io::Result<()> {
-        if let Err(error) = self.list.as_mut().map_or(Ok(()), |list| list.check()) {
+        if let Err(error) = self.list.as_mut().map_or(Ok(1), |list| list.check()) {
             if !is_stale(&error) {
                 return Err(error);
             }

@@ -6,7 +6,7 @@
 use std::io::{self, ErrorKind};
 
 use super::shared::{Shared, State, Troubles};
-use crate::{Error, error::Trouble, file};
+use crate::{Error, error::Trouble, file, writer::tail::REMOVED};
 
 impl Shared {
     /// Looks at the path, unless that was done in this second. The clock costs no system call.
@@ -22,6 +22,16 @@ impl Shared {
     #[cold]
     fn look(&self, state: &mut State, troubles: &mut Troubles) {
         let checked = state.file.check();
+        let is_lost = match &checked {
+            Ok(links) => *links == 0,
+            Err(error) => file::is_replaced(error),
+        };
+        let risky = state.tail.stats.written_lines.saturating_sub(state.safe_lines);
+        state.safe_lines = state.tail.stats.written_lines;
+        let how = if checked.is_ok() { REMOVED } else { "closed by other code" };
+        if is_lost && let Some(cause) = state.tail.put_at_risk(risky, how) {
+            troubles.push((Trouble::Risk, Error::io("keep every line in", &self.path, cause)));
+        }
         state.is_suspect |= counted(state, checked).is_err();
         let there = counted(state, self.files.find(&self.path));
         let is_elsewhere = match there {

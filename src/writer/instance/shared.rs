@@ -72,6 +72,8 @@ pub(super) struct State {
     pub(super) oldest: Vec<PathBuf>,
     /// The hour, day or week of the file, if it is rotated by time.
     pub(super) period: Option<Period>,
+    /// Of the written lines, so many are in files that had a name at the last look, or were rotated away.
+    pub(super) safe_lines: u64,
     /// The second of the last look at the path.
     pub(super) looked_at: i64,
     /// Whether the open file is to be opened again, whatever the path says: it could not be written to, or is no more open.
@@ -249,6 +251,7 @@ impl State {
             period,
             looked_at: clock.coarse_second(),
             is_suspect: false,
+            safe_lines: 0,
             retry_at: None,
             size_limit: sys::file_size_limit(),
             synced_rotations: 0,
@@ -261,6 +264,7 @@ impl State {
         (self.file, self.id, self.len) = (opened.file, opened.id, opened.len);
         self.tail.is_torn = opened.is_torn;
         (self.is_renamed, self.is_suspect) = (false, false);
+        self.safe_lines = self.tail.stats.written_lines;
         self.retry_at = None;
         self.size_limit = sys::file_size_limit();
     }

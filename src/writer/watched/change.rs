@@ -22,10 +22,12 @@ use super::{
     shared::Shared,
     state::{Aftermath, State},
 };
-use crate::{Error, error::Trouble, file::Opened, writer::lines};
-
-/// How lines come to be at risk.
-pub(super) const REMOVED: &str = "removed by another program";
+use crate::{
+    Error,
+    error::Trouble,
+    file::Opened,
+    writer::{lines, tail::REMOVED},
+};
 
 /// Whether the open file has a name, when it is not the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,13 +160,8 @@ impl Shared {
 
     /// Counts lines that may be lost, tells about them, and has the log say it.
     pub(super) fn at_risk(&self, state: &mut State, lines: u64, how: &str, aftermath: &mut Aftermath) {
-        state.tail.stats.at_risk_lines += lines;
-        if lines == 0 {
-            return;
+        if let Some(cause) = state.tail.put_at_risk(lines, how) {
+            aftermath.troubles.push((Trouble::Risk, Error::io("keep every line in", &self.path, cause)));
         }
-        let what = format!("up to {lines} lines may be lost");
-        state.tail.note(format_args!("{what} reason=\"file {how}\""));
-        let cause = io::Error::other(format!("the file was {how}, {what}"));
-        aftermath.troubles.push((Trouble::Truncated, Error::io("keep every line in", &self.path, cause)));
     }
 }

@@ -7,11 +7,11 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    change::REMOVED,
     fate::Old,
     shared::Shared,
     state::{Aftermath, State},
 };
+use crate::writer::tail::REMOVED;
 
 /// How long a file is kept open after it was left.
 pub(super) const KEPT: Duration = Duration::from_millis(30);

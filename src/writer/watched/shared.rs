@@ -82,7 +82,7 @@ impl Shared {
             let why = state.broken().unwrap_or("the file was removed").to_owned();
             return Err(failed(io::Error::other(why + ", and lines wait until there is a file again")));
         }
-        state.file.check().and_then(|()| state.file.sync()).map_err(failed)?;
+        state.file.check().and_then(|_| state.file.sync()).map_err(failed)?;
         if self.is_watched {
             self.files.sync(state.target.parent().unwrap_or(&state.target)).map_err(failed)?;
         }

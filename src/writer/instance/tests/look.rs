@@ -39,9 +39,16 @@ fn a_live_file_that_was_deleted_is_made_anew_by_a_line_of_the_next_second() {
     assert_eq!(dir.names(), [""; 0], "not in the same second");
     a_second_passes(&file);
     write(&file, line(3));
-    assert_eq!(dir.read("tasks.log"), line(3));
+    let (told, rest) =
+        dir.read("tasks.log").split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("two lines");
+    assert!(
+        told.ends_with(" up to 2 lines may be lost reason=\"file removed by another program\""),
+        "{told}"
+    );
+    assert_eq!(rest, line(3));
     let stats = file.stats();
     assert_eq!((stats.reopens, stats.rotations, stats.errors, stats.written_lines), (1, 0, 0, 3));
+    assert_eq!(stats.at_risk_lines, 2);
 }
 
 #[test]
@@ -54,7 +61,7 @@ fn a_live_file_that_was_moved_is_left_alone_and_the_new_one_rotates() {
     (2..=5).for_each(|n| write(&file, line(n)));
     assert_eq!(dir.read("moved.log"), line(1));
     assert_eq!((dir.lines("tasks.log.1").len(), dir.lines("tasks.log").len()), (3, 1));
-    assert_eq!(file.stats().rotations, 1);
+    assert_eq!((file.stats().rotations, file.stats().at_risk_lines), (1, 0));
 }
 
 #[test]
@@ -66,7 +73,13 @@ fn a_folder_that_was_removed_is_made_again_with_the_lock() {
     fs::remove_dir_all(dir.path("logs")).expect("it is there");
     a_second_passes(&file);
     (2..=5).for_each(|n| write(&file, line(n)));
-    assert_eq!((dir.lines("logs/tasks.log.1").len(), dir.lines("logs/tasks.log").len()), (3, 1));
+    assert!(file.stats().rotations >= 1, "{:?}", file.stats());
+    let names = ["logs/tasks.log.2", "logs/tasks.log.1", "logs/tasks.log"];
+    let there = names.iter().filter(|name| dir.path(name).exists());
+    let content: String = there.map(|name| dir.read(name)).collect();
+    let lines: String = (2..=5).map(line).collect();
+    let is_told = content.contains(" up to 1 lines may be lost reason=\"file removed by another program\"\n");
+    assert!(is_told && content.ends_with(&lines), "{content}");
     assert!(InstanceFile::builder(path).build().expect_err("it is held").is_in_use());
 }
 
@@ -94,6 +107,19 @@ fn a_line_that_a_dead_descriptor_refuses_goes_to_the_file_at_the_path() {
         let stats = file.stats();
         assert_eq!((stats.reopens, stats.dropped_lines, stats.errors), (1, 0, 1), "error {code}");
     }
+}
+
+#[test]
+fn a_descriptor_that_is_closed_between_two_lines_puts_none_at_risk() {
+    let dir = Dir::new();
+    let (files, file) = opened(&dir);
+    write(&file, line(1));
+    a_second_passes(&file);
+    files.fail_next(1, Fault::Os(EBADF));
+    write(&file, line(2));
+    assert_eq!(dir.read("tasks.log"), line(1) + &line(2));
+    let stats = file.stats();
+    assert_eq!((stats.reopens, stats.at_risk_lines, stats.dropped_lines), (1, 0, 0));
 }
 
 #[test]
