@@ -1,6 +1,10 @@
-//! Other users and other processes: flock(1), setpriv(1), FIFOs in the way.
+//! Other users and other processes: flock(1), setpriv(1), umask, FIFOs in the way.
 
-use std::process::{Command, Stdio};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    process::{Command, Stdio},
+};
 
 use crate::program::{Scene, end};
 
@@ -53,6 +57,15 @@ fn two_programs_on_one_path_of_which_the_second_is_told_the_first() {
 }
 
 #[test]
+fn umask_0_opens_no_lock_to_others() {
+    let scene = Scene::new();
+    scene.program(&format!("instance:{}", scene.log()), &[10]).behind("umask 0").run();
+    let mode =
+        |name: &str| fs::metadata(scene.dir.path(name)).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!((mode("tasks.log"), mode(".tasks.log.lock")), (0o666, 0o600));
+}
+
+#[test]
 fn a_fifo_in_the_place_of_the_lock_is_refused_and_not_waited_for() {
     let scene = Scene::new();
     scene.sh("mkfifo .tasks.log.lock");
@@ -67,6 +80,24 @@ fn as_nobody(scene: &Scene) -> String {
     scene.sh(&format!("cp '{}' program && chmod 0755 program", exe.display()));
     let program = scene.dir.path("program");
     format!("exec setpriv --reuid 65534 --regid 65534 --clear-groups '{}' \"$@\"", program.display())
+}
+
+#[test]
+#[ignore = "needs root, to be another user"]
+fn another_users_lock_does_not_keep_the_log_from_its_owner() {
+    let scene = Scene::new();
+    let shell = as_nobody(&scene);
+    scene.program(&format!("instance:{}", scene.log()), &[10]).behind("umask 0").run();
+    let other = shell.replace(&format!("'{}' \"$@\"", scene.dir.path("program").display()), "");
+    let locked = Command::new("sh")
+        .args(["-c", &format!("{other} flock --nonblock .tasks.log.lock true")])
+        .current_dir(scene.dir.root())
+        .output()
+        .expect("sh can be run");
+    assert!(!locked.status.success(), "another user can't even open it");
+    scene.sh("rm -f stats-0 done-0-1");
+    scene.program(&format!("instance:{}", scene.log()), &[10]).worker(1).run();
+    scene.assert_all_there(&[(0, 10), (1, 10)]);
 }
 
 #[test]

@@ -38,6 +38,28 @@ fn logrotate_with_create_gives_the_new_file_its_mode() {
     assert_eq!(scene.sh("stat -c %a tasks.log").trim(), "604");
 }
 
+/// Two specs of two programs for one path, one of them behind a queue, and a rotation that compresses at once.
+#[test]
+#[ignore = "needs logrotate"]
+fn a_queue_and_a_plain_writer_on_one_path_that_logrotate_compresses() {
+    let scene = Scene::new();
+    let programs: Vec<_> = ["queued+watched", "watched"]
+        .iter()
+        .zip(0..)
+        .map(|(kind, worker)| {
+            scene.program(&format!("{kind}:{}", scene.log()), &[300, 300]).worker(worker).start()
+        })
+        .collect();
+    (0..2).for_each(|worker| scene.wait_for(worker, 1));
+    let all = || scene.sh("grep -c works tasks.log").trim() == "600";
+    crate::support::wait_until("the queue has written", crate::program::PATIENCE, all);
+    logrotate(&scene, "rotate 9\ncompress\nnocreate");
+    scene.go(1);
+    programs.into_iter().for_each(|program| drop(end(program)));
+    scene.sh("gzip --test tasks.log.1.gz");
+    scene.assert_all_there(&[(0, 600), (1, 600)]);
+}
+
 /// logrotate's size check and its copy: an instance file that is copied and emptied by it has no hole, and its account holds.
 #[test]
 #[ignore = "needs logrotate"]
