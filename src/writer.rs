@@ -41,7 +41,7 @@
 //! | a sink that hangs | the log call waits in the system call | it waits `stall_timeout`; then lines are dropped and counted | the same, once the ring is full |
 //! | a full disk | lines are dropped, counted and announced, until there is room | the same with these writers; another sink is tried again | the same |
 //! | `ulimit -f` (RLIMIT_FSIZE) | an `InstanceFile` rotates below it; the others count what has no room. No SIGXFSZ | the same | a ring that would be larger is refused |
-//! | a signal handler that logs | it may hang, if its thread was just in a log call | written, or counted | written, or counted |
+//! | a signal handler that logs | written; if its thread was just writing a line, counted | written, or counted | written, or counted |
 //! | a power failure | what the kernel had written, or `sync` | the same | the same; rings on a tmpfs are gone |
 //!
 //! Several processes that write to one pipe, by `stdout`, keep a line whole up to 4,096 bytes (PIPE_BUF, pipe(7)):

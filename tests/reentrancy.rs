@@ -1,6 +1,9 @@
 //! Values and panic hooks that log, panic or are slow, under a global default subscriber
 //! (with a scoped one tracing-core drops nested events). Each in a process of its own, which must end.
 
+#[cfg(all(unix, feature = "watch"))]
+#[path = "reentrancy/signals.rs"]
+mod signals;
 mod support;
 
 use std::fmt;

@@ -1,9 +1,12 @@
 //! Whose turn it is to write: the lock of a writer's state, and the account of lines that never had their turn.
 //!
-//! While the process ends nobody waits for it without a limit: its holder may never run again.
+//! While the process ends nobody waits for it without a limit: its holder may never run again. A signal handler that logs on the
+//! thread that has the lock doesn't wait for it at all: its lines are lost, and counted.
 
 use std::{
+    cell::Cell,
     io::{self, ErrorKind},
+    ops::{Deref, DerefMut},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -13,6 +16,54 @@ use std::{
 
 use super::tail::Tail;
 use crate::sys;
+
+/// How long a signal handler waits for a lock while its thread has another one.
+const PATIENCE_OF_HANDLERS: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// The address of the lock that this thread has, or is about to take; 0 for none. Without a destructor: it can be had even
+    /// while the thread ends.
+    static HELD: Cell<usize> = const { Cell::new(0) };
+}
+
+/// That this thread has a lock, until this is dropped. No code of others runs meanwhile but signal handlers.
+#[derive(Debug)]
+struct Held {
+    before: usize,
+}
+
+impl Held {
+    fn begin<T>(lock: &T) -> Self {
+        Held { before: HELD.replace((&raw const *lock).addr()) }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        HELD.set(self.before);
+    }
+}
+
+/// The state, while this thread has it.
+#[derive(Debug)]
+pub(super) struct Turn<'a, S> {
+    state: MutexGuard<'a, S>,
+    _held: Held, // dropped when the lock is given back
+}
+
+impl<S> Deref for Turn<'_, S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.state
+    }
+}
+
+impl<S> DerefMut for Turn<'_, S> {
+    fn deref_mut(&mut self) -> &mut S {
+        &mut self.state
+    }
+}
 
 /// A state with an account in it.
 pub(super) trait HasTail {
@@ -39,18 +90,24 @@ impl<S: HasTail> Turns<S> {
     }
 
     /// Locks the state. Lines that were missed are counted now.
-    pub(super) fn lock(&self) -> MutexGuard<'_, S> {
-        self.counted(self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn lock(&self) -> Turn<'_, S> {
+        let held = Held::begin(self);
+        self.counted(self.state.lock().unwrap_or_else(PoisonError::into_inner), held)
     }
 
     /// Locks the state within `limit`, if there is one. While the process ends there always is.
-    pub(super) fn try_lock(&self, limit: Option<Duration>) -> Option<MutexGuard<'_, S>> {
-        let state = match limit {
+    ///
+    /// A signal handler doesn't get what its thread has.
+    pub(super) fn try_lock(&self, limit: Option<Duration>) -> Option<Turn<'_, S>> {
+        let held = Held::begin(self);
+        let state = match (held.before, limit) {
+            (own, _) if own == (&raw const *self).addr() => sys::lock_within(&self.state, Duration::ZERO)?,
             _ if sys::is_exiting() => sys::lock_at_exit(&self.state)?,
-            Some(limit) => sys::lock_within(&self.state, limit)?,
-            None => return Some(self.lock()),
+            (_, Some(limit)) => sys::lock_within(&self.state, limit)?,
+            (0, None) => self.state.lock().unwrap_or_else(PoisonError::into_inner),
+            (_, None) => sys::lock_within(&self.state, PATIENCE_OF_HANDLERS)?,
         };
-        Some(self.counted(state))
+        Some(self.counted(state, held))
     }
 
     /// Locks the state as [`try_lock`](Self::try_lock) does, for so many lines, which count as accepted.
@@ -61,7 +118,7 @@ impl<S: HasTail> Turns<S> {
         lines: u64,
         was_cut: bool,
         limit: Option<Duration>,
-    ) -> io::Result<MutexGuard<'_, S>> {
+    ) -> io::Result<Turn<'_, S>> {
         let Some(mut state) = self.try_lock(limit) else {
             self.missed.fetch_add(lines, Ordering::Relaxed); // statistics only
             return Err(ErrorKind::ResourceBusy.into());
@@ -78,20 +135,39 @@ impl<S: HasTail> Turns<S> {
         self.missed.load(Ordering::Relaxed) > 0
     }
 
-    fn counted<'a>(&self, mut state: MutexGuard<'a, S>) -> MutexGuard<'a, S> {
+    fn counted<'a>(&self, mut state: MutexGuard<'a, S>, held: Held) -> Turn<'a, S> {
         let missed = self.missed.swap(0, Ordering::Relaxed); // statistics only
         if missed > 0 {
             let tail = state.tail_mut();
             tail.stats.accepted_lines += missed;
             tail.lose(missed, &io::Error::from(ErrorKind::ResourceBusy));
         }
-        state
+        Turn { state, _held: held }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_has_a_lock_and_logs_waits_for_no_lock_for_ever() {
+        let (one, two) = (Turns::new(Tail::default()), Turns::new(Tail::default()));
+        let held = one.lock();
+        assert!(one.lock_for(3, false, None).is_err(), "it is this thread that has it");
+        drop(held);
+        let other = two.lock();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _own = one.lock();
+                assert!(two.lock_for(1, false, None).is_err(), "its holder may wait for this thread");
+            });
+        });
+        drop(other);
+        drop(two.lock_for(1, false, None).expect("it is free"));
+        let stats = one.lock().stats;
+        assert_eq!((stats.accepted_lines, stats.dropped_lines), (3, 3));
+    }
 
     #[test]
     fn lines_that_never_had_their_turn_are_counted_when_somebody_has_it() {

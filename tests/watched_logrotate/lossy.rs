@@ -60,7 +60,7 @@ fn rotate_and_keep_none(case: &str, every: Duration, rotations: usize) {
             numbers.sort_unstable(); // what is written again comes behind what came meanwhile
             let first = *numbers.first().expect("every worker has written since");
             // Between the note and the renaming lines went into the old file: 5 in a millisecond.
-            assert!(first <= returned + 100, "round {round}: {first} is the first after {returned}");
+            assert!(first <= returned + 300, "round {round}: {first} is the first after {returned}");
             let expected: Vec<u64> = (first..first + numbers.len() as u64).collect();
             assert!(numbers == expected, "round {round}, worker {worker}: a gap behind {first}");
         }

@@ -4,7 +4,6 @@ use std::{
     fmt,
     io::{self, ErrorKind},
     path::PathBuf,
-    sync::MutexGuard,
     time::{Duration, Instant},
 };
 
@@ -23,7 +22,7 @@ use crate::{
     writer::{
         Stats, TakeLines, lines,
         tail::Tail,
-        turns::{HasTail, Turns},
+        turns::{HasTail, Turn, Turns},
     },
 };
 
@@ -92,7 +91,7 @@ pub(super) type Troubles = Vec<(Trouble, Error)>;
 
 impl Shared {
     /// Locks the state.
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> Turn<'_, State> {
         self.turns.lock()
     }
 

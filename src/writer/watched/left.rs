@@ -18,7 +18,7 @@ pub(super) const KEPT: Duration = Duration::from_millis(30);
 
 /// How long it is kept open if a compressor was at work on it already when it was left: fsync(2) of what that has written is a
 /// part of its work.
-pub(super) const KEPT_LONG: Duration = Duration::from_millis(150);
+pub(super) const KEPT_LONG: Duration = Duration::from_millis(120);
 
 /// How long after that it is too late to say anything.
 const TOO_LATE: Duration = Duration::from_millis(30);
