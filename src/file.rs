@@ -24,6 +24,8 @@ use self::open::OpenFile;
 pub(crate) use self::open::Opened;
 #[cfg(all(feature = "gzip", unix))]
 pub(crate) use self::open::Reading;
+#[cfg(feature = "watch")]
+pub(crate) use self::open::closed_by_others;
 
 /// The calls that a writer makes.
 pub(crate) trait FileSystem: fmt::Debug + Send + Sync {

@@ -10,6 +10,7 @@ use std::{
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     mem,
     path::Path,
+    sync::atomic::{AtomicU64, Ordering},
     time::SystemTime,
 };
 
@@ -53,6 +54,15 @@ pub(crate) struct Reading {
     pub(crate) content: Box<dyn io::Read>,
 }
 
+/// How many descriptors of this process were found closed by other code.
+static CLOSED_BY_OTHERS: AtomicU64 = AtomicU64::new(0);
+
+/// Returns how many descriptors were found closed by other code: those of libraries may be closed too.
+#[cfg(feature = "watch")]
+pub(crate) fn closed_by_others() -> u64 {
+    CLOSED_BY_OTHERS.load(Ordering::Relaxed)
+}
+
 /// A file that is open for appending.
 #[derive(Debug)]
 pub(super) struct OpenFile {
@@ -86,6 +96,7 @@ impl AppendFile for OpenFile {
         let is_it = self.metadata().map(|meta| platform::links_of(&meta));
         if is_it.as_ref().is_err_and(|error| platform::is_closed(error) || super::is_replaced(error)) {
             mem::forget(self.file.take());
+            CLOSED_BY_OTHERS.fetch_add(1, Ordering::Relaxed);
         }
         is_it
     }

@@ -18,6 +18,7 @@ use super::{LATEST, Told, assert_all_there, write};
 use crate::support::{
     child::{Child, role},
     dir::Dir,
+    holds_within,
     verify::numbered,
     wait_until, wait_within,
 };
@@ -114,6 +115,11 @@ fn child_has_its_number_used_again() {
     wait_within("it is found", Duration::from_secs(1), || file.stats().reopens == 1);
     let astray = fs::read(&other).expect("it is there").len();
     (21..=40).for_each(|n| write_line(&file, n));
+    let next_looks = Duration::from_millis(400);
+    assert!(
+        !holds_within(next_looks, || file.stats().truncations > 0),
+        "the lines that went astray cut nothing"
+    );
     assert_nothing_lost(&file, 40);
     drop(file);
     assert_eq!(fs::read(&other).expect("it is there").len(), astray, "no line after that");
@@ -124,4 +130,33 @@ fn child_has_its_number_used_again() {
 #[test]
 fn a_number_that_is_used_again_is_left_to_its_owner() {
     run("child_has_its_number_used_again", &["tasks.log"]);
+}
+
+#[test]
+fn child_has_all_descriptors_closed() {
+    if !role("descriptors::child_has_all_descriptors_closed") {
+        return;
+    }
+    let file = WatchedFile::open(log()).expect("it can be opened");
+    (1..=10).for_each(|n| write_line(&file, n));
+    for fd in 3..1024 {
+        // SAFETY: as above.
+        unsafe { close(fd) };
+    }
+    (11..=20).for_each(|n| write_line(&file, n));
+    fs::rename(log(), log().with_extension("1")).and_then(|()| File::create(log())).expect("it is rotated");
+    wait_within("the new file is open", Duration::from_secs(1), || file.stats().reopens == 2);
+    (21..=40).for_each(|n| write_line(&file, n));
+    assert_nothing_lost(&file, 40);
+    drop(file);
+}
+
+#[test]
+fn with_all_descriptors_closed_it_follows_its_path_and_nothing_panics() {
+    let dir = Dir::new();
+    let child =
+        Child::of_test("descriptors::child_has_all_descriptors_closed").env("LOG", dir.path("tasks.log"));
+    let output = child.limit(Duration::from_secs(60)).spawn().wait().assert_success();
+    assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
+    drop(assert_all_there(&[dir.path("tasks.1"), dir.path("tasks.log")], 40));
 }

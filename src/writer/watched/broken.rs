@@ -49,7 +49,7 @@ impl Shared {
             Err(error) => return Err(error),
         };
         let broken = state.broken().map(str::to_owned);
-        let old = state.begin_again(opened);
+        let old = state.begin_again(opened, self.clock.now());
         if let Some(why) = broken {
             state.tail.stats.reopens += 1;
             let cause = io::Error::other(format!("{why}; it was opened again"));

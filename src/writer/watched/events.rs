@@ -24,7 +24,7 @@ use super::{hub::List, shared::Shared};
 use crate::{
     Error, clock,
     error::Trouble,
-    file::{FileId, FileSystem as _, RealFileSystem},
+    file::{self, FileId, FileSystem as _, RealFileSystem},
 };
 
 /// How long after a failure watching is tried again.
@@ -36,6 +36,8 @@ pub(super) struct Events {
     /// The thread that looks.
     looker: Thread,
     watcher: Option<RecommendedWatcher>,
+    /// How many descriptors other code had closed when the watcher was made.
+    closed: u64,
     /// Which directory was at a path when it was watched: the watch goes with the directory, not with the path.
     watched: HashMap<PathBuf, FileId>,
     /// Why a directory could not be watched, and when that is tried again.
@@ -44,12 +46,20 @@ pub(super) struct Events {
 
 impl Events {
     pub(super) fn new(list: Arc<List>, looker: Thread) -> Self {
-        Events { list, looker, watcher: None, watched: HashMap::new(), outages: HashMap::new() }
+        Events {
+            list,
+            looker,
+            watcher: None,
+            closed: file::closed_by_others(),
+            watched: HashMap::new(),
+            outages: HashMap::new(),
+        }
     }
 
     /// Watches the directories of these files, and no others. Trouble is told once, until it is over. Returns whether one
     /// is watched anew: then all files are hinted at, because what happened before was not told.
     pub(super) fn watch(&mut self, files: &[Arc<Shared>]) -> bool {
+        self.give_up_if_closed();
         let directories_of = |file: &Arc<Shared>| parents(&file.find_spots());
         let directories: Vec<_> = files.iter().map(directories_of).collect();
         self.forget_others(&directories);
@@ -140,6 +150,16 @@ impl Events {
         }
     }
 
+    /// Lets go of a watcher whose descriptors other code may have closed: it panics when it is used or dropped.
+    fn give_up_if_closed(&mut self) {
+        let closed = file::closed_by_others();
+        if closed != self.closed {
+            self.closed = closed;
+            std::mem::forget(self.watcher.take());
+            self.watched.clear();
+        }
+    }
+
     fn start(&mut self) -> io::Result<RecommendedWatcher> {
         self.watched.clear();
         let (list, looker) = (Arc::clone(&self.list), self.looker.clone());
@@ -165,6 +185,7 @@ impl Events {
 /// notify's thread may be gone: then dropping what talks to it panics.
 impl Drop for Events {
     fn drop(&mut self) {
+        self.give_up_if_closed();
         let watcher = self.watcher.take();
         let _ = catch_unwind(AssertUnwindSafe(|| drop(watcher)));
     }

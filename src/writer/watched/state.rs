@@ -85,8 +85,12 @@ impl State {
     }
 
     /// Goes on with the same file, which was opened again. Returns the one that is left.
-    pub(super) fn begin_again(&mut self, opened: Opened) -> Old {
+    pub(super) fn begin_again(&mut self, opened: Opened, now: SystemTime) -> Old {
         let last = self.take_last();
+        if self.broken.is_some() {
+            // What was written last may be in another file, so this one may be shorter than it would be.
+            self.ending = Ending::of(opened.len, now, &self.tail);
+        }
         self.ending.is_doubtful = true;
         Old { file: self.exchange(opened.file), last }
     }
