@@ -1,5 +1,5 @@
 //! Who may do what to the files of a log: other users, and what they leave beside it.
-#![cfg(unix)]
+#![cfg(all(unix, feature = "watch"))]
 
 #[path = "trust/lists.rs"]
 mod lists;

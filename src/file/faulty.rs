@@ -38,6 +38,7 @@ struct Plan {
     times: u64,
     fault: Fault,
     /// Whether nobody tells the last name of a file.
+    #[cfg(feature = "watch")]
     hides_names: bool,
     /// What somebody else does right before the next call of this name.
     meanwhile: Option<(&'static str, Meanwhile)>,
@@ -55,6 +56,7 @@ impl FaultyFileSystem {
             from,
             times,
             fault,
+            #[cfg(feature = "watch")]
             hides_names: false,
             meanwhile: None,
         })))

@@ -107,7 +107,7 @@ fn child_exits_after_an_outage() {
     let path = PathBuf::from(std::env::var_os("LOG").expect("the parent says where"));
     let _files = ["tasks.log", "others.log"].map(|name| {
         let files = FaultyFileSystem::healthy();
-        let builder = InstanceFile::builder(path.with_file_name(name)).unlimited();
+        let builder = builder_at(path.with_file_name(name), 1).unlimited();
         let file = on(&files, builder).expect("the file can be opened");
         files.fail_next(2, Fault::Os(EIO));
         (1..=2).for_each(|n| write(&file, line(n)));
