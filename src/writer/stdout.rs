@@ -62,9 +62,9 @@ impl Shared {
     /// Locks standard output, then the account; while the process ends, only the account, and within a limit.
     fn print(&self, lines: &[u8], was_cut: bool) -> io::Result<()> {
         let is_forked = self.forks != sys::forks(); // a thread that had a lock may not be there
-        let _turn = (!sys::is_exiting() && !is_forked).then(|| io::stdout().lock());
         let limit = is_forked.then_some(PATIENCE_OF_CHILDREN);
-        let mut tail = self.turns.lock_for(lines::count(lines), was_cut, limit)?;
+        let stdout = || (!sys::is_exiting() && !is_forked).then(|| io::stdout().lock());
+        let mut tail = self.turns.lock_for_after(lines::count(lines), was_cut, limit, stdout)?;
         tail.append(lines, &mut |bytes| append_patiently(bytes, self.size_limit)).1
     }
 }

@@ -9,7 +9,7 @@ use std::{
     ops::{Deref, DerefMut},
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering, compiler_fence},
     },
     time::Duration,
 };
@@ -34,24 +34,28 @@ struct Held {
 
 impl Held {
     fn begin<T>(lock: &T) -> Self {
-        Held { before: HELD.replace((&raw const *lock).addr()) }
+        let before = HELD.replace((&raw const *lock).addr());
+        compiler_fence(Ordering::SeqCst); // a handler that finds the lock taken finds this
+        Held { before }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
+        compiler_fence(Ordering::SeqCst);
         HELD.set(self.before);
     }
 }
 
-/// The state, while this thread has it.
+/// The state, while this thread has it, and another lock that was taken before it.
 #[derive(Debug)]
-pub(super) struct Turn<'a, S> {
+pub(super) struct Turn<'a, S, T = ()> {
     state: MutexGuard<'a, S>,
-    _held: Held, // dropped when the lock is given back
+    _first: T,
+    _held: Held, // dropped when the locks are given back
 }
 
-impl<S> Deref for Turn<'_, S> {
+impl<S, T> Deref for Turn<'_, S, T> {
     type Target = S;
 
     fn deref(&self) -> &S {
@@ -59,7 +63,7 @@ impl<S> Deref for Turn<'_, S> {
     }
 }
 
-impl<S> DerefMut for Turn<'_, S> {
+impl<S, T> DerefMut for Turn<'_, S, T> {
     fn deref_mut(&mut self) -> &mut S {
         &mut self.state
     }
@@ -92,14 +96,23 @@ impl<S: HasTail> Turns<S> {
     /// Locks the state. Lines that were missed are counted now.
     pub(super) fn lock(&self) -> Turn<'_, S> {
         let held = Held::begin(self);
-        self.counted(self.state.lock().unwrap_or_else(PoisonError::into_inner), held)
+        self.counted(self.state.lock().unwrap_or_else(PoisonError::into_inner), (), held)
     }
 
     /// Locks the state within `limit`, if there is one. While the process ends there always is.
     ///
     /// A signal handler doesn't get what its thread has.
     pub(super) fn try_lock(&self, limit: Option<Duration>) -> Option<Turn<'_, S>> {
+        self.try_lock_after(limit, || ())
+    }
+
+    fn try_lock_after<T>(
+        &self,
+        limit: Option<Duration>,
+        first: impl FnOnce() -> T,
+    ) -> Option<Turn<'_, S, T>> {
         let held = Held::begin(self);
+        let first = first();
         let state = match (held.before, limit) {
             (own, _) if own == (&raw const *self).addr() => sys::lock_within(&self.state, Duration::ZERO)?,
             _ if sys::is_exiting() => sys::lock_at_exit(&self.state)?,
@@ -107,7 +120,7 @@ impl<S: HasTail> Turns<S> {
             (0, None) => self.state.lock().unwrap_or_else(PoisonError::into_inner),
             (_, None) => sys::lock_within(&self.state, PATIENCE_OF_HANDLERS)?,
         };
-        Some(self.counted(state, held))
+        Some(self.counted(state, first, held))
     }
 
     /// Locks the state as [`try_lock`](Self::try_lock) does, for so many lines, which count as accepted.
@@ -119,7 +132,30 @@ impl<S: HasTail> Turns<S> {
         was_cut: bool,
         limit: Option<Duration>,
     ) -> io::Result<Turn<'_, S>> {
-        let Some(mut state) = self.try_lock(limit) else {
+        self.accepting(lines, was_cut, self.try_lock(limit))
+    }
+
+    /// The same, with another lock that `first` takes before it. A signal handler on a thread that has or is about to take either
+    /// gets none: a lock of the standard library doesn't tell a handler from another thread at each moment.
+    pub(super) fn lock_for_after<T>(
+        &self,
+        lines: u64,
+        was_cut: bool,
+        limit: Option<Duration>,
+        first: impl FnOnce() -> T,
+    ) -> io::Result<Turn<'_, S, T>> {
+        let is_free = HELD.get() != (&raw const *self).addr();
+        self.accepting(lines, was_cut, is_free.then(|| self.try_lock_after(limit, first)).flatten())
+    }
+
+    /// Counts lines as accepted, or as missed without the state.
+    fn accepting<'a, T>(
+        &self,
+        lines: u64,
+        was_cut: bool,
+        state: Option<Turn<'a, S, T>>,
+    ) -> io::Result<Turn<'a, S, T>> {
+        let Some(mut state) = state else {
             self.missed.fetch_add(lines, Ordering::Relaxed); // statistics only
             return Err(ErrorKind::ResourceBusy.into());
         };
@@ -135,14 +171,14 @@ impl<S: HasTail> Turns<S> {
         self.missed.load(Ordering::Relaxed) > 0
     }
 
-    fn counted<'a>(&self, mut state: MutexGuard<'a, S>, held: Held) -> Turn<'a, S> {
+    fn counted<'a, T>(&self, mut state: MutexGuard<'a, S>, first: T, held: Held) -> Turn<'a, S, T> {
         let missed = self.missed.swap(0, Ordering::Relaxed); // statistics only
         if missed > 0 {
             let tail = state.tail_mut();
             tail.stats.accepted_lines += missed;
             tail.lose(missed, &io::Error::from(ErrorKind::ResourceBusy));
         }
-        Turn { state, _held: held }
+        Turn { state, _first: first, _held: held }
     }
 }
 

@@ -23,6 +23,7 @@ use super::set_global;
 use crate::support::{
     child::{Child, role, say},
     dir::Dir,
+    verify::LogFamily,
 };
 
 /// How many signals are sent; on a slow machine as many as are sent in `AT_MOST`, but never fewer than `AT_LEAST`.
@@ -127,7 +128,7 @@ fn assert_handled(kind: &str) {
     let output = child.limit(Duration::from_secs(60)).spawn().wait().assert_success();
     let numbers = output.stdout.lines().find_map(|line| line.strip_prefix("written ")).expect("it says so");
     let (written, dropped) = numbers.split_once(" dropped ").expect("two numbers");
-    let text = if kind == "stdout" { output.stdout.clone() } else { dir.read("tasks.log") };
+    let text = if kind == "stdout" { output.stdout.clone() } else { LogFamily::of(log).lines().join("\n") };
     let lines = text.lines().filter(|line| line.starts_with("[-] [reentrancy")).count();
     assert_eq!(lines.to_string(), written, "{kind}");
     let announced = |line: &str| line.split_once(" lines dropped")?.0.rsplit(' ').next()?.parse::<u64>().ok();
