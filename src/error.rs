@@ -203,23 +203,33 @@ pub(crate) fn advice(cause: &io::Error) -> &'static str {
         ErrorKind::FileTooLarge => {
             ": the limit on the size of files (RLIMIT_FSIZE, ulimit -f) is reached, raise it"
         }
-        ErrorKind::InvalidFilename => ": the name is too long or not allowed here, give another path",
-        _ if is_out_of_descriptors(cause) => {
+        _ if is_one_of(cause, Unix::TooLong) => ": the name is too long, give another path",
+        _ if is_one_of(cause, Unix::TooManyFiles) => {
             ": too many files are open, raise the limit (RLIMIT_NOFILE, ulimit -n)"
         }
         _ => "",
     }
 }
 
+/// Errors of Unix that have no kind, or none that Rust 1.85 knows.
+enum Unix {
+    TooLong,
+    TooManyFiles,
+}
+
 #[cfg(unix)]
-fn is_out_of_descriptors(cause: &io::Error) -> bool {
+fn is_one_of(cause: &io::Error, what: Unix) -> bool {
     use rustix::io::Errno;
 
-    [Errno::MFILE, Errno::NFILE].iter().any(|errno| cause.raw_os_error() == Some(errno.raw_os_error()))
+    let numbers: &[Errno] = match what {
+        Unix::TooLong => &[Errno::NAMETOOLONG],
+        Unix::TooManyFiles => &[Errno::MFILE, Errno::NFILE],
+    };
+    numbers.iter().any(|errno| cause.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 #[cfg(not(unix))]
-fn is_out_of_descriptors(_cause: &io::Error) -> bool {
+fn is_one_of(_cause: &io::Error, _what: Unix) -> bool {
     false
 }
 
