@@ -230,12 +230,13 @@ impl Rings {
         let is_idle = |ring: &Ring| can_go(ring) && !ring.is_busy && !ring.has_lines() && ring.gap.is_none();
         let mut most = self.open.len().div_ceil(2);
         let has_idle = self.open.iter().any(is_idle);
-        let closed = self.open.extract_if(.., |ring| {
+        let waiting = &mut self.waiting;
+        self.open.retain(|ring| {
             let goes = if has_idle { is_idle(ring) } else { most > 0 && can_go(ring) };
             most -= usize::from(goes && !has_idle);
-            goes
+            waiting.extend(goes.then(|| ring.consumer.key()));
+            !goes
         });
-        self.waiting.extend(closed.map(|ring| ring.consumer.key()));
     }
 
     /// Closes all rings that another collector can find.
