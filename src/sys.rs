@@ -5,6 +5,10 @@
 
 #[cfg(all(feature = "multiprocess", unix))]
 pub(crate) mod map;
+#[cfg(feature = "queue")]
+pub(crate) mod stamp;
+#[cfg(feature = "queue")]
+pub(crate) mod words;
 
 use std::{
     ffi::c_int,

@@ -24,7 +24,6 @@
 //! Of what is shared, only the side buffer's counters, and copies of two numbers for those who can't have the lock, are atomics
 //! of its own: they order nothing. Everything else goes through a mutex or a channel.
 
-mod batches;
 mod builder;
 #[cfg(all(feature = "multiprocess", unix))]
 mod collector;
@@ -38,6 +37,7 @@ mod first;
 mod for_children;
 mod guard;
 mod inner;
+pub(super) mod lanes;
 mod ledger;
 mod locked;
 #[cfg(all(test, tasklog_loom))]

@@ -14,7 +14,7 @@
 //! | room | what is in it |
 //! |---|---|
 //! | [`layout`] | what is where in the file |
-//! | [`protocol`] | who does what before what; loom has tried every order (`model`) |
+//! | [`protocol`](super::queue::lanes::protocol) | who does what before what; loom has tried every order (`model`) |
 //! | [`directory`] | names, locks, who may do what |
 //! | [`file_system`] | which file systems a ring may be on |
 //! | [`producer`], [`consumer`] | the two ends |
@@ -34,6 +34,5 @@ mod model;
 mod own;
 #[cfg(feature = "multiprocess")]
 pub(super) mod producer;
-pub(super) mod protocol;
 #[cfg(all(test, feature = "multiprocess"))]
 mod tests;

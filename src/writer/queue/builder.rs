@@ -6,7 +6,7 @@ use super::{
     Announce, Overflow, QueueGuard, Shared, SharedQueue,
     core::Mode,
     for_children::ForChildren,
-    inner::{Inner, Options},
+    inner::{self, Options},
     outlet::Outlet,
     registry, run,
 };
@@ -84,13 +84,13 @@ impl SharedQueueBuilder {
     /// # Errors
     ///
     /// - [`capacity_bytes`](Self::capacity_bytes) is 0.
-    /// - No thread can be made.
+    /// - No thread can be made, or there is no memory for so many bytes.
     pub fn spawn(self, sink: impl io::Write + Send + 'static) -> Result<(SharedQueue, QueueGuard), Error> {
         self.check()?;
         sys::watch_forks();
         let for_children = ForChildren::of(&sink);
         let outlet = Box::new(Outlet::new(Box::new(sink)));
-        let queue = Arc::new(Inner::new(self.options, Mode::Threaded, outlet, for_children));
+        let queue = Arc::new(inner::make(self.options, Mode::Threaded, outlet, for_children)?);
         let for_thread = Arc::clone(&queue);
         let builder = thread::Builder::new().name("tasklog-queue".to_owned());
         let ended = Arc::clone(&queue.ended);

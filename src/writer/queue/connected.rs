@@ -17,11 +17,11 @@ use std::{
 
 use self::{child::Orphans, waiting::NoRoom};
 use super::{
-    batches::{self, RESERVED},
     drops::{Cause, Drops},
     duty,
     first::First,
     inner::Options,
+    lanes::room::{self, RESERVED},
     locked::{self, Locked},
 };
 use crate::{
@@ -232,7 +232,7 @@ impl Connected {
     /// The same, of the room that isn't for all lines.
     #[cold]
     fn has_room_beyond(&self, main: &mut Main, bytes: u64, kind: LineKind) -> bool {
-        let beyond = batches::room_beyond(kind);
+        let beyond = room::beyond(kind);
         beyond > 0 && main.lane.has_room(&self.producer, bytes, (self.options.capacity + beyond) as u64)
     }
 

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Condvar, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering, fence},
     },
     thread::Thread,
     time::Duration,
@@ -12,11 +12,11 @@ use std::{
 
 use super::{
     Overflow,
-    batches::Batches,
     core::{Core, Mode},
     drops::{Announce, Cause, Drops},
     duty,
     for_children::ForChildren,
+    lanes::{Lanes, Room, Shape, protocol, shape},
     locked::{self, Locked},
     outlet::Outlet,
     registry::Parked,
@@ -28,7 +28,7 @@ use crate::{
     error::Trouble,
     handoff,
     notice::Notice,
-    sys,
+    sys::{self, stamp, words::Words},
     writer::{LineKind, Stats, lines},
 };
 
@@ -72,11 +72,14 @@ pub(super) struct Inner {
     pub(super) room: Condvar,
     /// Something was written, or the writer's thread has ended.
     pub(super) moved: Condvar,
-    pub(super) batches: Batches,
+    pub(super) lanes: Lanes,
+    /// There is a writer's thread, and it isn't about to end.
+    is_threaded: AtomicBool,
     pub(super) side: Side,
-    /// Copies of two numbers of the core, for those who can't have its lock.
-    position: AtomicU64,
+    /// A copy of a number of the core, for those who can't have its lock.
     settled: AtomicU64,
+    /// Lines that were cut.
+    cut: AtomicU64,
     pub(super) slot: Slot,
     /// The writer's thread, and whether it has let go of this.
     pub(super) thread: OnceLock<Thread>,
@@ -109,26 +112,44 @@ impl Ended {
     }
 }
 
-/// What is to be done when lines were appended.
-#[derive(Clone, Copy)]
-struct Then {
-    wakes: bool,
+/// Makes a queue.
+///
+/// # Errors
+///
+/// There is no memory for it.
+pub(super) fn make(
+    options: Options,
     mode: Mode,
+    outlet: Box<Outlet>,
+    for_children: ForChildren,
+) -> Result<Inner, Error> {
+    let capacity = options.capacity;
+    Inner::new(options, mode, outlet, for_children).ok_or_else(|| {
+        Error::invalid(format!("capacity_bytes is {capacity}: there is no memory for so many, give less"))
+    })
 }
 
 impl Inner {
-    pub(super) fn new(options: Options, mode: Mode, outlet: Box<Outlet>, for_children: ForChildren) -> Self {
-        let batches = Batches::new(options.capacity);
-        let core = Core::new(mode, options.capacity, &batches);
-        Inner {
+    /// `None` if there is no memory for it.
+    pub(super) fn new(
+        options: Options,
+        mode: Mode,
+        outlet: Box<Outlet>,
+        for_children: ForChildren,
+    ) -> Option<Self> {
+        let shape = Shape::in_process(options.capacity);
+        let lanes = Lanes::new(Words::new(shape.len())?, shape);
+        let core = Core::new(mode, Room::new(options.capacity, &shape));
+        Some(Inner {
             options,
             core: Mutex::new(core),
             room: Condvar::new(),
             moved: Condvar::new(),
-            batches,
+            lanes,
+            is_threaded: AtomicBool::new(mode == Mode::Threaded),
             side: Side::new(),
-            position: AtomicU64::new(0),
             settled: AtomicU64::new(0),
+            cut: AtomicU64::new(0),
             slot: Slot::new(outlet),
             thread: OnceLock::new(),
             ended: Arc::default(),
@@ -136,7 +157,7 @@ impl Inner {
             child: OnceLock::new(),
             parked: Parked::new(),
             for_children,
-        }
+        })
     }
 
     /// What tells this queue from others.
@@ -160,59 +181,93 @@ impl Inner {
         if self.must_go_aside(kind) {
             return self.take_aside(lines, count, was_cut);
         }
-        let mut locked = self.lock();
-        let core = &mut *locked;
-        core.accepted += count;
-        core.cut += u64::from(was_cut);
-        if !core.first.is_turn_of(None) || !core.has_room(lines.len(), kind) {
-            return self.take_crowded(locked, lines, kind, count, was_cut);
+        if was_cut {
+            self.cut.fetch_add(1, Ordering::Relaxed); // statistics only
         }
-        let then = self.append(core, lines, kind);
-        drop(locked);
-        self.go_on(then);
+        if self.lanes.append(lines, count) {
+            self.go_on(kind.is_urgent());
+        } else {
+            self.take_slowly(lines, kind, count, was_cut);
+        }
     }
 
-    /// The same when there is no room, or others go first.
+    /// The same when the lane of this thread needs more room, under the lock.
     #[cold]
-    fn take_crowded(
-        &self,
-        mut core: Locked<'_, Core>,
-        lines: &[u8],
-        kind: LineKind,
-        count: u64,
-        was_cut: bool,
-    ) {
-        if kind.is_nested() {
-            core.accepted -= count; // the side buffer counts it
-            core.cut -= u64::from(was_cut);
-            drop(core);
-            return self.take_aside(lines, count, was_cut);
+    fn take_slowly(&self, lines: &[u8], kind: LineKind, count: u64, was_cut: bool) {
+        let mut core = self.lock();
+        core.accepted += count; // until a lane counts it
+        if !core.first.is_turn_of(None) || !self.has_room(&mut core, lines.len(), kind) {
+            if kind.is_nested() {
+                core.accepted -= count; // the side buffer counts it
+                self.cut.fetch_sub(u64::from(was_cut), Ordering::Relaxed);
+                drop(core);
+                return self.take_aside(lines, count, was_cut);
+            }
+            if let Err(cause) = self.wait_for_room(&mut core, lines.len(), kind) {
+                return self.refuse(core, cause, count);
+            }
         }
-        if let Err(cause) = self.wait_for_room(&mut core, lines.len(), kind) {
-            return self.refuse(core, cause, count);
-        }
-        let then = self.append(&mut core, lines, kind);
+        core.accepted -= count;
+        self.append(&mut core, lines, count);
+        let is_pressing = kind.is_urgent() || core.room.is_half_full() || core.waiting > 0;
         drop(core);
-        self.go_on(then);
+        self.go_on(is_pressing);
     }
 
-    /// Appends lines for which there is room. Returns what is to be done without the lock.
-    #[inline]
-    fn append(&self, core: &mut Core, lines: &[u8], kind: LineKind) -> Then {
-        core.append(lines, &self.batches);
-        self.position.store(core.position, Ordering::Relaxed); // for this thread's own handlers and nested calls
-        core.is_urgent |= kind.is_urgent();
-        Then { wakes: core.wakes_writer_for_lines(), mode: core.mode }
+    /// Returns whether there is room for so many bytes of such lines.
+    pub(super) fn has_room(&self, core: &mut Core, bytes: usize, kind: LineKind) -> bool {
+        self.lanes.has_room(&mut core.room, bytes, kind)
     }
 
-    #[inline]
-    fn go_on(&self, then: Then) {
-        if then.wakes {
-            self.wake();
+    /// Appends lines for which there is room.
+    fn append(&self, core: &mut Core, lines: &[u8], count: u64) {
+        if core.room.is_too_large(lines.len()) {
+            return core.take_large(lines, count);
         }
-        if then.mode != Mode::Threaded {
+        let takes_spare = core.waiting == 0 && core.first.is_turn_of(None);
+        self.lanes.append_with(&mut core.room, lines, count, takes_spare);
+    }
+
+    #[inline]
+    fn go_on(&self, is_pressing: bool) {
+        if is_pressing {
+            self.lanes.number(shape::URGENT).store(1, Ordering::Relaxed);
+        }
+        self.wake_if_needed(is_pressing);
+        if !self.is_threaded.load(Ordering::Relaxed) {
             self.see_off(self.options.patience());
         }
+    }
+
+    /// Wakes the writer's thread if it sleeps; if it lingers, only for something pressing.
+    #[inline]
+    pub(super) fn wake_if_needed(&self, is_pressing: bool) {
+        if protocol::wakes(self.lanes.number(shape::STATE), is_pressing) {
+            self.wake();
+        }
+    }
+
+    /// Says what the writer's thread does. Look afterwards whether anything is to be done before it does that.
+    pub(super) fn set_state(&self, state: u64) {
+        self.lanes.number(shape::STATE).store(state, Ordering::Relaxed);
+        protocol::between_reads();
+    }
+
+    /// Returns whether there is anything in the queue that was not fetched to be written.
+    pub(super) fn has_lines(&self, core: &Core) -> bool {
+        core.large.is_some() || self.lanes.waiting() > 0
+    }
+
+    /// Returns whether what is there shall be written now, without waiting for more.
+    pub(super) fn is_pressing(&self, core: &Core) -> bool {
+        core.is_pressing() || self.lanes.number(shape::URGENT).load(Ordering::Relaxed) > 0
+    }
+
+    /// Has those who log see off their lines themselves, from now on: the writer's thread, which is told, sees all lines of those who
+    /// have not seen that.
+    pub(super) fn see_off_from_now(&self) {
+        self.is_threaded.store(false, Ordering::Relaxed);
+        fence(Ordering::SeqCst); // as in `protocol::wakes`, between a line and the look at this
     }
 
     /// Returns whether these lines can't even have the lock.
@@ -225,7 +280,7 @@ impl Inner {
         if duty::is_echoing() {
             return self.side.lose(count, was_cut);
         }
-        self.side.push(self.position.load(Ordering::Relaxed), lines, count, was_cut);
+        self.side.push(stamp::now(), lines, count, was_cut);
         self.wake(); // whether it sleeps can't be asked
         if !self.is_mine() {
             self.finish();
@@ -236,12 +291,9 @@ impl Inner {
     #[cold]
     fn refuse(&self, mut core: Locked<'_, Core>, cause: Cause, count: u64) {
         core.drop_lines(cause, count);
-        let wakes = core.wakes_writer();
         let is_told = cause != Cause::Stalled || std::mem::replace(&mut core.has_told_stall, true);
         drop(core);
-        if wakes {
-            self.wake();
-        }
+        self.wake_if_needed(true);
         if !is_told {
             // The one who writes may never come to say so.
             let error =
@@ -272,13 +324,13 @@ impl Inner {
 
     /// Returns how many bytes wait, as far as that can be told without the lock.
     pub(super) fn pending_bytes(&self) -> u64 {
-        self.position.load(Ordering::Relaxed).saturating_sub(self.settled.load(Ordering::Relaxed))
+        self.lanes.totals().1.saturating_sub(self.settled.load(Ordering::Relaxed))
     }
 
     /// Returns whether all that was taken is written or lost.
     #[cfg(all(feature = "multiprocess", unix))]
     pub(super) fn is_all_settled(&self) -> bool {
-        self.lock().is_settled() && self.side.is_clear()
+        self.lock().room.is_empty() && self.side.is_clear()
     }
 
     /// Has the sink flushed as soon as it isn't in the middle of a line, for what it has taken so far.
@@ -298,7 +350,7 @@ impl Inner {
     pub(super) fn stats_of(&self, core: &Core) -> Stats {
         // First what is lost, as it is counted last: so no line is lost here that is not accepted.
         let dropped = core.drops.total() + self.side.lost();
-        let accepted = core.accepted + self.side.accepted();
+        let accepted = core.accepted + self.lanes.totals().0 + self.side.accepted();
         Stats {
             accepted_lines: accepted,
             written_lines: core.written,
@@ -306,7 +358,7 @@ impl Inner {
             queued_lines: accepted.saturating_sub(core.written + dropped),
             bytes: core.bytes,
             errors: core.errors,
-            cut_lines: core.cut + self.side.cut(),
+            cut_lines: self.cut.load(Ordering::Relaxed) + self.side.cut(),
             ..Stats::default()
         }
     }

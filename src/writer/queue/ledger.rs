@@ -30,23 +30,24 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Returns the losses that the log is to be told of now, and takes the gap in the lines for told.
     ///
-    /// `has_more` lines are about to be written; it `is_quiet`.
+    /// `has_more` lines are about to be written, others wait in the queue (`has_lines`); it `is_quiet`.
     pub(super) fn due(
         &mut self,
         core: &mut Core,
         nested: u64,
         has_more: bool,
+        has_lines: bool,
         is_quiet: bool,
     ) -> Option<Drops> {
         let all = Drops { nested, ..core.drops };
         if all == self.told {
             return None;
         }
-        let is_end = core.mode == Mode::Closing && core.is_settled() && !has_more;
+        let is_end = core.mode == Mode::Closing && !has_more && !has_lines;
         let is_last = is_end && self.last_words < LAST_WORDS;
         // What the writing has caused is told along with other lines, or at the end: else it would cause more for ever.
         let is_due = match core.gap {
-            Some(gap) => gap <= core.settled,
+            Some(gap) => gap <= core.settled_to,
             None => has_more || is_last,
         };
         let is_pressing = is_quiet || core.mode != Mode::Threaded || core.is_flush_wanted();

@@ -17,14 +17,19 @@ use super::{
     duty,
     failure::{Failure, calmly},
     inner::Inner,
+    lanes::Local,
     ledger::Ledger,
     side::SideLine,
 };
 use crate::{
     Error,
     error::Trouble,
+    sys::stamp,
     writer::{lines, tail},
 };
+
+/// As many bytes as are written with one call, of single lines that are larger apart.
+pub(super) const LARGEST_BATCH: usize = 64 * 1024;
 
 /// Bytes of whole lines, and how many of them the sink has taken.
 #[derive(Debug, Default)]
@@ -73,14 +78,14 @@ enum Source {
     Own,
     /// A line of the side buffer.
     Side,
-    /// A batch of the queue.
+    /// Lines of the lanes.
     Main,
 }
 
 /// How much is taken out of the queue in a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Pace {
-    /// Full batches.
+    /// As much as goes into one write, or nothing.
     Full,
     /// What is there.
     All,
@@ -119,9 +124,13 @@ impl Troubles {
 /// The sink.
 pub(super) struct Outlet {
     sink: Box<dyn Write + Send>,
+    /// How far the lanes were read.
+    local: Local,
     main: Flow,
+    /// The stamp up to which that has all lines.
+    main_to: u64,
     side: Flow,
-    side_position: u64,
+    side_stamp: u64,
     own: VecDeque<Own>,
     ledger: Ledger,
     /// What the sink has taken ends in a fragment, whose line was given up.
@@ -140,9 +149,11 @@ impl Outlet {
     pub(super) fn new(sink: Box<dyn Write + Send>) -> Self {
         Outlet {
             sink,
+            local: Local::default(),
             main: Flow::default(),
+            main_to: 0,
             side: Flow::default(),
-            side_position: 0,
+            side_stamp: 0,
             own: VecDeque::new(),
             ledger: Ledger::default(),
             is_torn: false,
@@ -172,7 +183,7 @@ impl Outlet {
         }
         self.retry_at = None;
         self.refill(queue, pace, troubles);
-        match self.next(queue) {
+        match self.next() {
             None => self.flush(queue, troubles),
             Some(Source::Main) if !self.main.is_within_a_line() && queue.is_flush_due() => {
                 self.flush(queue, troubles)
@@ -184,24 +195,57 @@ impl Outlet {
     /// Fetches what is to be written.
     fn refill(&mut self, queue: &Inner, pace: Pace, troubles: &mut Troubles) {
         if self.main.is_done() {
-            let before = mem::take(&mut self.main);
-            let mut core = queue.lock();
-            core.give_back(before.bytes, &queue.batches);
-            // Under the lock, so that no line can come into a full batch after the look for one.
-            let next = queue.batches.next();
-            let next = next.or_else(|| (pace > Pace::Full).then(|| core.take_open(&queue.batches)).flatten());
-            drop(core);
-            self.is_careful &= next.is_none();
-            self.main = Flow::new(next.unwrap_or_default());
-        }
-        // Afterwards: a line that comes into the side buffer only now was logged before all that is not in the batch.
-        if self.side.is_done()
-            && let Some(SideLine { position, bytes }) = queue.side.pop()
-        {
-            (self.side, self.side_position) = (Flow::new(bytes), position);
+            self.gather(queue, pace);
         }
         if self.own.is_empty() && self.within_a_line().is_none() {
             self.announce(queue, pace, troubles);
+        }
+    }
+
+    /// Gathers lines of the lanes: those that come before the next line of the side buffer.
+    fn gather(&mut self, queue: &Inner, pace: Pace) {
+        let mut bytes = mem::take(&mut self.main).bytes;
+        bytes.clear();
+        let mut core = queue.lock();
+        core.settled_to = core.settled_to.max(self.main_to);
+        if let Some(batch) = core.batch.take() {
+            core.empty = mem::replace(&mut bytes, batch);
+            self.main_to = stamp::now();
+        }
+        let large = core.large.as_ref().map(|(stamp, _)| *stamp);
+        drop(core);
+        // The clock first: what comes into the lanes or the side buffer only now has a later stamp, and so has all that depends on it.
+        if bytes.is_empty() && (pace > Pace::Full || queue.has_full_batch() || large.is_some()) {
+            self.local.look(&queue.lanes);
+            self.next_of_side(queue);
+            let to = large.unwrap_or(u64::MAX).min(if self.side.is_done() { u64::MAX } else { self.side_stamp });
+            bytes.shrink_to(2 * LARGEST_BATCH); // what a long line has made larger
+            self.main_to = self.local.gather(&queue.lanes, to, LARGEST_BATCH, &mut bytes);
+            if bytes.is_empty() {
+                self.take_large(queue, &mut bytes);
+            }
+        }
+        self.next_of_side(queue);
+        self.is_careful &= bytes.is_empty();
+        self.main = Flow::new(bytes);
+    }
+
+    /// Takes the next line of the side buffer, if there is none already.
+    fn next_of_side(&mut self, queue: &Inner) {
+        if self.side.is_done()
+            && let Some(SideLine { stamp, bytes }) = queue.side.pop()
+        {
+            (self.side, self.side_stamp) = (Flow::new(bytes), stamp);
+        }
+    }
+
+    /// Takes the line that is larger than all lanes, if its turn has come.
+    fn take_large(&mut self, queue: &Inner, into: &mut Vec<u8>) {
+        let mut core = queue.lock();
+        core.settled_to = core.settled_to.max(self.main_to);
+        let is_due = |(stamp, _): &mut (u64, Vec<u8>)| *stamp <= self.main_to;
+        if let Some((_, line)) = core.large.take_if(is_due) {
+            *into = line;
         }
     }
 
@@ -209,9 +253,9 @@ impl Outlet {
     fn announce(&mut self, queue: &Inner, pace: Pace, troubles: &mut Troubles) {
         let mut core = queue.lock();
         let has_more = !self.main.is_done() || !self.side.is_done();
-        let Some(lost) = self.ledger.due(&mut core, queue.side.lost(), has_more, pace == Pace::Quiet) else {
-            return;
-        };
+        let (has_lines, is_quiet) = (queue.has_lines(&core), pace == Pace::Quiet);
+        let due = self.ledger.due(&mut core, queue.side.lost(), has_more, has_lines, is_quiet);
+        let Some(lost) = due else { return };
         drop(core);
         for lost in lost.by_cause() {
             let line = queue.options.announce.line(&lost, &self.ledger.reason, &[]);
@@ -239,11 +283,11 @@ impl Outlet {
     }
 
     /// Returns what is to be written next: the rest of a line first.
-    fn next(&mut self, queue: &Inner) -> Option<Source> {
+    fn next(&mut self) -> Option<Source> {
         if let Some(source) = self.within_a_line() {
             return Some(source);
         }
-        let is_side_due = !self.side.is_done() && self.side_position <= queue.lock().settled;
+        let is_side_due = self.main.is_done() && !self.side.is_done() && self.side_stamp <= self.main_to;
         let has_any = is_side_due || !self.main.is_done() || !self.own.is_empty();
         if self.is_torn && has_any && !self.own.front().is_some_and(Own::closes_a_fragment) {
             let flow = Flow::new(tail::CLOSE_FRAGMENT.to_vec());
@@ -259,15 +303,9 @@ impl Outlet {
     }
 
     /// How much of a source the sink is given: whole lines.
-    fn piece_len(&self, queue: &Inner, source: Source) -> usize {
+    fn piece_len(&self, source: Source) -> usize {
         let rest = self.flow(source).rest();
-        let mut len = rest.len();
-        if source == Source::Main && !self.side.is_done() {
-            // Up to the place where the line of the side buffer belongs.
-            let before = self.side_position.saturating_sub(queue.lock().settled);
-            len = len.min(usize::try_from(before).unwrap_or(usize::MAX)).max(lines::first(rest));
-        }
-        if self.is_careful { len.min(lines::first(rest)) } else { len }
+        if self.is_careful { lines::first(rest) } else { rest.len() }
     }
 
     fn flow(&self, source: Source) -> &Flow {
@@ -288,7 +326,7 @@ impl Outlet {
 
     /// Has the sink take what it will of a source.
     fn write(&mut self, queue: &Inner, source: Source, troubles: &mut Troubles) -> Turn {
-        let len = self.piece_len(queue, source);
+        let len = self.piece_len(source);
         let on_duty = duty::write(queue.id(), source != Source::Main);
         let flow = match source {
             Source::Own => &self.own[0].flow,

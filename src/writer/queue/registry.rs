@@ -28,6 +28,9 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// How long the end of the process waits for one queue at a time.
 const SLICE: Duration = Duration::from_millis(50);
 
+/// As for any other allocation: a process that has none left ends.
+const HAS_MEMORY: &str = "there is no memory for a queue";
+
 static QUEUES: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
 
 /// Makes a queue known.
@@ -188,7 +191,8 @@ impl Inner {
             (None, Ok(parents)) => parents.in_child(),
             (None, Err(_)) => Outlet::new(Box::new(Busy)),
         };
-        Inner::new(self.options.clone(), Mode::Direct, Box::new(outlet), self.for_children.clone())
+        let options = self.options.clone();
+        Inner::new(options, Mode::Direct, Box::new(outlet), self.for_children.clone()).expect(HAS_MEMORY)
     }
 
     /// Takes the sink out when it keeps nothing: what it keeps would be written twice. It is not flushed here: that may take
@@ -197,11 +201,8 @@ impl Inner {
         self.slot.take_to_fork(&mut Duration::default()).or_else(|| {
             let mut core = self.lock();
             core.cleans = true;
-            let wakes = core.wakes_writer();
             drop(core);
-            if wakes {
-                self.wake();
-            }
+            self.wake_if_needed(true);
             self.slot.take_to_fork(left)
         })
     }

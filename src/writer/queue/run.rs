@@ -8,13 +8,17 @@ use std::{
 };
 
 use super::{
-    core::{Core, Mark, Mode, Writer},
+    core::{Core, Mark, Mode},
     duty,
     inner::Inner,
-    outlet::{Pace, Troubles, Turn},
+    lanes::protocol,
+    outlet::{LARGEST_BATCH, Pace, Troubles, Turn},
     waiting::Limit,
 };
-use crate::error::{Trouble, report};
+use crate::{
+    error::{Trouble, report},
+    sys::stamp,
+};
 
 /// How long a line waits for company at most, and how long it must have been quiet before the writer's thread sleeps.
 const LINGER: Duration = Duration::from_millis(20);
@@ -32,7 +36,7 @@ struct Wait {
     lingers_until: Option<Instant>,
     /// The sink has failed, and isn't tried before.
     retries_at: Option<Instant>,
-    /// What was there up to this position has waited long enough.
+    /// What was logged up to this stamp has waited long enough.
     takes_to: u64,
     /// The last turn may have left something to do.
     has_more: bool,
@@ -82,7 +86,7 @@ impl Inner {
     fn wait_for_work(&self, wait: &mut Wait) -> Option<Pace> {
         loop {
             let mut core = self.lock();
-            core.writer = Writer::Awake;
+            self.set_state(protocol::AWAKE);
             match self.next(&mut core, wait) {
                 Next::Turn(pace) => return Some(pace),
                 Next::End => {
@@ -108,35 +112,50 @@ impl Inner {
         wait.is_closing = core.mode == Mode::Closing;
         if wait.is_closing {
             // What was logged later is the business of those who logged it: they wait for it.
-            let has_later = core.position > core.closes_at.main;
+            let has_later = self.has_lines(core);
             // What the sink has logged in its last flush is still written.
             let is_done = wait.is_done && self.side.is_clear();
             let is_over = core.flushed.has(core.closes_at) && (is_done || has_later);
             return if is_over { Next::End } else { Next::Turn(Pace::Quiet) };
         }
         let has_side = !self.side.is_clear();
-        let is_pressed = core.is_pressing() && (core.has_open() || core.is_flush_wanted());
-        if may_retry || wait.has_more || has_side || is_pressed || !self.batches.is_empty() {
-            let takes_all = core.is_pressing() || has_side || core.settled < wait.takes_to;
+        let has_lines = self.has_lines(core);
+        let is_pressed = self.is_pressing(core) && (has_lines || core.is_flush_wanted());
+        if may_retry || wait.has_more || has_side || is_pressed || self.has_full_batch() {
+            let takes_all = self.is_pressing(core) || has_side || core.settled_to < wait.takes_to;
             return Next::Turn(if takes_all { Pace::All } else { Pace::Full });
         }
-        if core.has_open() {
+        if has_lines {
             wait.lingers_until.get_or_insert(now + LINGER);
         }
-        match wait.lingers_until {
-            Some(until) if now < until => {
-                core.writer = Writer::Lingers;
-                Next::Park(Some(until - now))
+        self.next_when_quiet(core, wait, now)
+    }
+
+    /// The same when nothing has to be written at once. Says what the thread is about to do, and looks once more before it does that.
+    fn next_when_quiet(&self, core: &Core, wait: &mut Wait, now: Instant) -> Next {
+        if wait.lingers_until.is_none() {
+            self.set_state(protocol::SLEEPS);
+            if !self.has_lines(core) {
+                return Next::Park(None);
             }
-            Some(_) => {
-                wait.takes_to = core.position;
-                Next::Turn(Pace::Quiet)
-            }
-            None => {
-                core.writer = Writer::Sleeps;
-                Next::Park(None)
-            }
+            wait.lingers_until = Some(now + LINGER);
         }
+        let until = wait.lingers_until.unwrap_or(now);
+        if until <= now {
+            wait.takes_to = stamp::now();
+            return Next::Turn(Pace::Quiet);
+        }
+        self.set_state(protocol::LINGERS);
+        if self.is_pressing(core) {
+            self.set_state(protocol::AWAKE);
+            return Next::Turn(Pace::All);
+        }
+        Next::Park(Some(until - now))
+    }
+
+    /// Returns whether there is as much as goes into one write.
+    pub(super) fn has_full_batch(&self) -> bool {
+        self.lanes.waiting() >= LARGEST_BATCH as u64
     }
 
     /// Sees off what was logged so far, where the writer's thread can't be left alone with it: there is none, or it is about to
@@ -153,19 +172,22 @@ impl Inner {
     /// Has everything flushed that was logged so far. Returns how much that is, and who does it.
     pub(super) fn want_flush(&self) -> (Mark, Mode) {
         let mut core = self.lock();
-        let mark = Mark { main: core.position, side: self.side.pushed() };
+        let mark = self.mark_of_now();
         core.want_flush(mark);
-        let (wakes, mode) = (core.wakes_writer(), core.mode);
+        let mode = core.mode;
         drop(core);
-        if wakes {
-            self.wake();
-        }
+        self.wake_if_needed(true);
         (mark, mode)
+    }
+
+    /// How far is what was logged so far.
+    fn mark_of_now(&self) -> Mark {
+        Mark { main: stamp::now(), side: self.side.pushed() }
     }
 
     /// How much was written or lost.
     pub(super) fn mark_of_settled(&self, core: &Core) -> Mark {
-        Mark { main: core.settled, side: self.side.gone() }
+        Mark { main: core.settled_to, side: self.side.gone() }
     }
 
     /// Returns whether somebody waits for a flush, and all that it is about was handed to the sink.
@@ -261,12 +283,15 @@ impl Inner {
     /// Begins to end the queue.
     pub(super) fn close(&self) {
         let mut core = self.lock();
-        core.close(self.side.pushed());
-        let wakes = core.wakes_writer();
-        drop(core);
-        if wakes {
-            self.wake();
+        if core.mode == Mode::Threaded {
+            core.mode = Mode::Closing;
+            self.see_off_from_now();
+            let mark = self.mark_of_now();
+            core.closes_at = mark;
+            core.want_flush(mark);
         }
+        drop(core);
+        self.wake_if_needed(true);
     }
 
     /// Ends the queue: the writer's thread, when everything is written. Returns whether that was done within the limit.

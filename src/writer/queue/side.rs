@@ -22,8 +22,8 @@ pub(super) const BYTES: usize = 256 * 1024;
 /// A line, or several that were logged in one call.
 #[derive(Debug)]
 pub(super) struct SideLine {
-    /// How many bytes the queue had taken before.
-    pub(super) position: u64,
+    /// When it was logged.
+    pub(super) stamp: u64,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -84,13 +84,13 @@ impl Side {
     }
 
     /// Takes lines, `count` in number, if there is room.
-    pub(super) fn push(&self, position: u64, lines: &[u8], count: u64, was_cut: bool) {
+    pub(super) fn push(&self, stamp: u64, lines: &[u8], count: u64, was_cut: bool) {
         self.accept(count, was_cut);
         if !self.room.take(lines.len()) {
             return self.count_as_lost(count);
         }
         self.pushed.fetch_add(1, Ordering::Relaxed);
-        if self.lines.0.try_send(SideLine { position, bytes: lines.to_vec() }).is_err() {
+        if self.lines.0.try_send(SideLine { stamp, bytes: lines.to_vec() }).is_err() {
             self.took(lines.len(), true);
             self.count_as_lost(count);
         }

@@ -34,10 +34,10 @@ impl Inner {
         let mut ticket = None;
         core.waiting += 1;
         let result = loop {
-            if ticket.is_none() && (core.is_large(bytes) || began.elapsed() >= FIRST_AFTER) {
+            if ticket.is_none() && (core.room.is_large(bytes) || began.elapsed() >= FIRST_AFTER) {
                 ticket = Some(core.first.join());
             }
-            if core.has_room(bytes, kind) && core.first.is_turn_of(ticket) {
+            if core.first.is_turn_of(ticket) && self.has_room(core, bytes, kind) {
                 break Ok(());
             }
             if core.is_stalled {
@@ -51,9 +51,7 @@ impl Inner {
                 core.without(|| self.see_off(left.min(self.options.patience())));
                 continue;
             }
-            if core.wakes_writer() {
-                self.wake();
-            }
+            self.wake_if_needed(true);
             core.wait(&self.room, left.min(SLICE));
             core.is_stalled |= patience.look(core.progress);
         };
@@ -76,9 +74,7 @@ impl Inner {
             if is_over(&core) {
                 break true;
             }
-            if core.wakes_writer() {
-                self.wake();
-            }
+            self.wake_if_needed(true);
             let left = match limit {
                 Limit::Time(limit) => limit.saturating_sub(began.elapsed()),
                 Limit::Progress(_) if core.is_stalled || own_patience.is_over() => Duration::ZERO,

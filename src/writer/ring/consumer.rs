@@ -15,8 +15,9 @@ use super::{
     super::lines,
     directory::{self, FileKey},
     layout::{self, ENTRY, LONGEST_LINE, Passport, Progress, Taken},
-    own, protocol,
+    own,
 };
+use crate::writer::queue::lanes::protocol;
 use crate::sys::not_inherited::NotInherited;
 
 /// What can't be used, and why: a text that goes on from "the ring …".

@@ -21,9 +21,9 @@ use super::{
     file_system,
     layout::{self, ASIDE, Passport, Taken},
     own::Registered,
-    protocol,
 };
 use crate::{
+    writer::queue::lanes::protocol,
     Error,
     error::advice,
     sys::{

@@ -9,12 +9,12 @@ use std::{
 
 use proptest::prelude::*;
 
+use crate::writer::queue::lanes::protocol;
 use super::{
     consumer::{Consumer, Flaw},
     directory::{self, Directory, Listed},
     layout::{self, Passport, Taken},
     producer::{self, DroppedFor, Lane, Producer},
-    protocol,
 };
 
 struct Ring {

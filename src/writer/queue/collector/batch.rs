@@ -52,7 +52,8 @@ impl Batch {
         is_last: bool,
         troubles: &mut Troubles,
     ) -> Self {
-        let bytes = queue.lock().empty(&queue.batches);
+        let mut bytes = std::mem::take(&mut queue.lock().empty);
+        bytes.clear();
         let mut batch = Batch { bytes, next: first.wrapping_add(1), ..Batch::default() };
         rings.look(troubles);
         let mut broken = Vec::new();
@@ -121,8 +122,7 @@ impl Batch {
                 break;
             }
             let count = lines::count(&bytes);
-            let position = queue.lock().position + self.bytes.len() as u64;
-            queue.side.push(position, &bytes, count, false);
+            queue.side.push(0, &bytes, count, false); // behind this batch
             self.aside += bytes.len();
             self.entries += 1;
             part.entries.push(Entry { number: queue.side.pushed(), lines: count, behind });

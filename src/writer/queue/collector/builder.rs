@@ -18,7 +18,7 @@ use crate::{
             Announce, Overflow,
             core::Mode,
             for_children::ForChildren,
-            inner::{Inner, Options},
+            inner::{self, Options},
             outlet::Outlet,
         },
         ring::directory::Directory,
@@ -108,7 +108,7 @@ impl CollectorBuilder {
         let pipe = directory.open_pipe()?;
         let lock = lock::lock(&directory, self.if_running)?;
         let outlet = Box::new(Outlet::new(Box::new(sink)));
-        let queue = Arc::new(Inner::new(self.options, Mode::Direct, outlet, ForChildren::default()));
+        let queue = Arc::new(inner::make(self.options, Mode::Direct, outlet, ForChildren::default())?);
         let shared = Arc::new(Shared::new(directory, pipe, queue));
         let for_thread = Arc::clone(&shared);
         let collect = move || run::run(for_thread, lock);

@@ -17,11 +17,11 @@ use super::{
 };
 use crate::writer::{
     queue::{
-        core::Mark,
         duty,
+        lanes::protocol,
         outlet::{self, Pace, Turn},
     },
-    ring::{directory::FileKey, protocol},
+    ring::directory::FileKey,
 };
 
 /// How long a line waits for company at most, and how long it must have been quiet before the thread sleeps.
@@ -238,8 +238,8 @@ impl Run {
         let queue = &*shared.queue;
         let Batch { bytes, lines, announcements, mut parts, .. } = batch;
         let mut core = queue.lock();
-        let (begin, lost) = (core.position, core.drops.total());
-        core.take_batch(bytes, lines + announcements, &queue.batches);
+        let (begin, lost) = (core.settled, core.drops.total());
+        core.take_batch(bytes, lines + announcements);
         drop(core);
         let done = loop {
             let (turn, done) = self.turn();
@@ -305,8 +305,10 @@ impl Run {
 
     /// Says in the rings how far they are taken: as far as the sink has taken the batch, and was flushed.
     fn note(&mut self, parts: &mut [Part], begin: u64) {
-        let Mark { main, side } = self.shared.queue.lock().flushed;
-        let flushed = usize::try_from(main.saturating_sub(begin)).unwrap_or(usize::MAX);
+        let core = self.shared.queue.lock();
+        let (bytes, side) = (core.flushed_bytes, core.flushed.side);
+        drop(core);
+        let flushed = usize::try_from(bytes.saturating_sub(begin)).unwrap_or(usize::MAX);
         for part in parts {
             let lines = self.rings.take(part.key, |ring| part.taken(flushed, side, ring), &mut self.troubles);
             self.shared.lines.fetch_add(lines, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use crate::{
     error::Trouble,
     writer::{
         lines,
-        queue::{batches::LARGEST_BATCH, locked::Locked},
+        queue::{locked::Locked, outlet::LARGEST_BATCH},
         ring::{layout::LONGEST_LINE, producer::DroppedFor},
     },
 };

@@ -135,8 +135,8 @@ impl Outlet {
             }
             Source::Main => {
                 core.settle(line);
-                let settled = core.settled;
-                core.gap.get_or_insert(settled);
+                let settled_to = core.settled_to;
+                core.gap.get_or_insert(settled_to); // at its place
             }
         }
         core.drops.sink_failed += 1;
@@ -185,6 +185,7 @@ impl Outlet {
         }
         let mut core = queue.lock();
         core.flushed = queue.mark_of_settled(&core);
+        core.flushed_bytes = core.settled;
         core.cleans = false;
         if failed.is_some() {
             core.flush_failed = failed;

@@ -22,7 +22,7 @@ pub(in crate::writer) const SLEEPS: u64 = 2;
 
 /// The worker: what it has copied up to there is to be read.
 #[inline]
-pub(super) fn publish(end: &AtomicU64, to: u64) {
+pub(in crate::writer) fn publish(end: &AtomicU64, to: u64) {
     end.store(to, Ordering::Release);
 }
 
@@ -31,14 +31,14 @@ pub(super) fn publish(end: &AtomicU64, to: u64) {
 /// The second copy is written after the first one and read before it. So if what is read from both is the same, it is whole,
 /// even where a write of 8 bytes by the kernel is not one step.
 #[inline]
-pub(super) fn taken(first: &AtomicU64, second: &AtomicU64) -> Option<u64> {
+pub(in crate::writer) fn taken(first: &AtomicU64, second: &AtomicU64) -> Option<u64> {
     let taken = second.load(Ordering::Acquire);
     (first.load(Ordering::Acquire) == taken).then_some(taken)
 }
 
 /// The worker: whether it is to wake the collector, for what it has just published.
 #[inline]
-pub(super) fn wakes(collector: &AtomicU64, is_pressing: bool) -> bool {
+pub(in crate::writer) fn wakes(collector: &AtomicU64, is_pressing: bool) -> bool {
     fence(Ordering::SeqCst); // the end that was published first, or the collector's second look, sees what the other did
     let state = collector.load(Ordering::Relaxed);
     let is_wanted = state >= SLEEPS || (state != AWAKE && is_pressing);
@@ -47,12 +47,12 @@ pub(super) fn wakes(collector: &AtomicU64, is_pressing: bool) -> bool {
 
 /// The collector: between a read or write of one number and the reads that are to see at least as much.
 #[inline]
-pub(super) fn between_reads() {
+pub(in crate::writer) fn between_reads() {
     fence(Ordering::SeqCst);
 }
 
 /// The collector: after it has read lines, before it says so. And between the two times that it says so.
 #[inline]
-pub(super) fn before_taken() {
+pub(in crate::writer) fn before_taken() {
     fence(Ordering::SeqCst);
 }

@@ -1,0 +1,100 @@
+//! The lanes of this process, as the thread reads them that writes.
+
+use std::{
+    io,
+    sync::atomic::Ordering::{Acquire, Relaxed, Release},
+};
+
+use super::{
+    consumer::{Cursor, Flaw, Source},
+    merge::{Merge, Streams},
+    producer::Lanes,
+    shape::{self, Shape},
+};
+use crate::sys::stamp;
+
+const SOUND: &str = "only this crate writes there; this is a bug in tracing-tasklog";
+
+impl Source for Lanes {
+    fn shape(&self) -> &Shape {
+        self.shape()
+    }
+
+    fn number(&self, place: usize) -> io::Result<u64> {
+        Ok(Lanes::number(self, place).load(Relaxed))
+    }
+
+    fn read(&self, place: usize, len: usize, into: &mut Vec<u8>) -> io::Result<()> {
+        let begin = into.len();
+        into.resize(begin + len, 0);
+        let to = into[begin..].chunks_exact_mut(8);
+        let words = to.zip(self.words(place, len));
+        words.for_each(|(bytes, word)| bytes.copy_from_slice(&word.load(Relaxed).to_ne_bytes()));
+        Ok(())
+    }
+}
+
+/// How far the lanes of this process were read.
+#[derive(Debug, Default)]
+pub(in crate::writer) struct Local {
+    cursors: Vec<Cursor>,
+    merge: Merge,
+    /// What the clock said at the last look, and at the one before it.
+    now: u64,
+    before: u64,
+}
+
+/// The two together.
+struct Reading<'a> {
+    cursors: &'a mut [Cursor],
+    lanes: &'a Lanes,
+    /// The look before this one.
+    before: u64,
+}
+
+impl Streams for Reading<'_> {
+    fn count(&self) -> usize {
+        self.cursors.len()
+    }
+
+    #[inline]
+    fn stamp(&mut self, number: usize) -> Result<Option<u64>, Flaw> {
+        let cursor = &mut self.cursors[number];
+        Ok(cursor.next(self.lanes)?.map(|entry| cursor.stamp(entry, self.before)))
+    }
+
+    #[inline]
+    fn take(&mut self, number: usize, into: &mut Vec<u8>) -> Result<(), Flaw> {
+        self.cursors[number].take(self.lanes, into)
+    }
+}
+
+impl Local {
+    /// Looks what there is: reads the clock, then where the lanes end.
+    pub(in crate::writer) fn look(&mut self, lanes: &Lanes) {
+        self.cursors.resize_with(lanes.shape().lanes, Cursor::default);
+        (self.before, self.now) = (self.now, stamp::before_looking());
+        for (number, cursor) in self.cursors.iter_mut().enumerate() {
+            let end = lanes.slot(number, shape::END).load(Acquire);
+            let base = lanes.slot(number, shape::BASE).load(Acquire);
+            cursor.look(end, base, lanes.shape()).expect(SOUND);
+        }
+    }
+
+    /// Appends lines that were there at the look, of all lanes in their order, not those with stamps after `to`, until `most` bytes are
+    /// there. Their memory may be used again. Returns the stamp up to which all are taken.
+    pub(in crate::writer) fn gather(&mut self, lanes: &Lanes, to: u64, most: usize, into: &mut Vec<u8>) -> u64 {
+        let (to, before) = (self.now.min(to), self.before);
+        let mut reading = Reading { cursors: &mut self.cursors, lanes, before };
+        let gathered = self.merge.gather(&mut reading, to, most, into);
+        for (number, cursor) in self.cursors.iter().enumerate() {
+            let [taken, ..] = cursor.taken();
+            let [first, second] = shape::TAKEN.map(|place| lanes.slot(number, place));
+            if first.load(Relaxed) != taken {
+                first.store(taken, Release);
+                second.store(taken, Release);
+            }
+        }
+        gathered.map_err(|(_, flaw)| flaw).expect(SOUND)
+    }
+}

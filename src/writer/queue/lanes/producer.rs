@@ -1,0 +1,291 @@
+//! The producers' end: a log call copies its lines into the lane of its thread.
+
+use std::sync::{
+    Mutex,
+    atomic::Ordering::{Relaxed, Release},
+};
+
+use crossbeam_utils::CachePadded;
+
+use super::{
+    super::locked,
+    protocol,
+    room::Room,
+    shape::{self, Shape},
+    threads,
+};
+use crate::{
+    sys::{
+        stamp,
+        words::{AtomicU64, Words},
+    },
+    writer::LineKind,
+};
+
+const WAS_ASKED: &str = "room was asked for; this is a bug in tracing-tasklog";
+
+/// The lanes of a queue.
+#[derive(Debug)]
+pub(in crate::writer) struct Lanes {
+    words: Words,
+    shape: Shape,
+    /// What the producers of a lane know of it. As a rule that is one thread: nobody else takes the lock, but for a moment when room is
+    /// short.
+    lanes: Box<[CachePadded<Mutex<Lane>>]>,
+}
+
+/// What the producers know of a lane.
+#[derive(Debug, Default)]
+struct Lane {
+    /// Where it ends.
+    end: u64,
+    /// The word where the next entry goes, and how many bytes of its block are left.
+    at: usize,
+    left: usize,
+    /// The chain of its blocks: the oldest, and its position; the one that it writes to; the last one. How many they are, and how many
+    /// of them come behind the one that it writes to: all of them, if there is none.
+    first: u32,
+    begin: u64,
+    current: u32,
+    last: u32,
+    blocks: usize,
+    ahead: usize,
+    /// How many bytes of lines it may take without asking.
+    granted: usize,
+    /// Up to where it was taken, when that was looked at last.
+    taken: u64,
+    /// How many lines it ever had, and how many bytes these were.
+    lines: u64,
+    bytes: u64,
+}
+
+impl Lanes {
+    pub(in crate::writer) fn new(words: Words, shape: Shape) -> Self {
+        let lanes = (0..shape.lanes).map(|_| CachePadded::new(Mutex::new(Lane::default()))).collect();
+        Lanes { words, shape, lanes }
+    }
+
+    pub(in crate::writer) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Returns the number at a place.
+    #[inline]
+    pub(in crate::writer) fn number(&self, place: usize) -> &AtomicU64 {
+        &self.words[place / 8]
+    }
+
+    /// Returns the words from a place on.
+    pub(super) fn words(&self, place: usize, bytes: usize) -> &[AtomicU64] {
+        &self.words[place / 8..][..bytes / 8]
+    }
+
+    /// Appends lines to the lane of this thread, `count` in number, if it has room for them at hand.
+    #[inline]
+    pub(in crate::writer) fn append(&self, lines: &[u8], count: u64) -> bool {
+        let number = self.mine();
+        let mut lane = locked::lock(&self.lanes[number]);
+        let lane = &mut *lane; // once: each time costs a look whether it is there
+        let has_room = lines.len() <= lane.granted && shape::entry(lines.len()) <= lane.left;
+        if has_room {
+            lane.append(self, number, lines, count);
+        }
+        has_room
+    }
+
+    /// Appends lines for which there is room, and lets the lane have more for those that come.
+    pub(in crate::writer) fn append_with(&self, room: &mut Room, lines: &[u8], count: u64, takes_spare: bool) {
+        let number = self.mine();
+        let mut lane = locked::lock(&self.lanes[number]);
+        lane.give_back_blocks(self, number, room, false);
+        let needed = lines.len().saturating_sub(lane.granted);
+        room.grant(needed);
+        let spare = if takes_spare { room.spare(&self.shape) } else { 0 };
+        room.grant(spare);
+        lane.granted += needed + spare;
+        while lane.left + lane.ahead * self.shape.block < shape::entry(lines.len()) {
+            lane.add_block(self, room.take_block().expect(WAS_ASKED));
+        }
+        lane.append(self, number, lines, count);
+    }
+
+    /// Returns whether so many bytes of such lines may go in, with what other lanes don't need.
+    pub(in crate::writer) fn has_room(&self, room: &mut Room, bytes: usize, kind: LineKind) -> bool {
+        let has = |room: &Room| {
+            let blocks = if room.is_too_large(bytes) { 0 } else { shape::entry(bytes).div_ceil(self.shape.block) };
+            room.has(bytes, kind) && blocks <= room.blocks()
+        };
+        has(room) || {
+            self.take_back(room);
+            has(room)
+        }
+    }
+
+    /// Takes back what lanes have been granted and don't need, and their blocks that were read.
+    pub(in crate::writer) fn take_back(&self, room: &mut Room) {
+        for number in 0..self.lanes.len() {
+            let mut lane = locked::lock(&self.lanes[number]);
+            room.give_back(std::mem::take(&mut lane.granted));
+            lane.give_back_blocks(self, number, room, true);
+        }
+    }
+
+    /// Returns how many lines ever were in the lanes, and how many bytes these were.
+    pub(in crate::writer) fn totals(&self) -> (u64, u64) {
+        let of_slot = |place| (0..self.shape.lanes).map(|lane| self.slot(lane, place).load(Relaxed)).sum();
+        (of_slot(shape::LINES), of_slot(shape::BYTES))
+    }
+
+    /// Returns how many bytes the lanes hold that were not taken yet: roughly, as more may come meanwhile.
+    pub(in crate::writer) fn waiting(&self) -> u64 {
+        let of_lane = |lane| {
+            let taken = self.slot(lane, shape::TAKEN[0]).load(Relaxed);
+            self.slot(lane, shape::END).load(Relaxed).saturating_sub(taken)
+        };
+        (0..self.shape.lanes).map(of_lane).sum()
+    }
+
+    #[inline]
+    pub(super) fn slot(&self, lane: usize, place: usize) -> &AtomicU64 {
+        self.number(self.shape.slot(lane) + place)
+    }
+
+    /// Returns the block behind another one.
+    fn behind(&self, block: u32) -> u32 {
+        self.number(self.shape.next(block)).load(Relaxed) as u32
+    }
+
+    /// The number of this thread's lane.
+    #[inline]
+    fn mine(&self) -> usize {
+        threads::number() & (self.lanes.len() - 1)
+    }
+}
+
+impl Lane {
+    /// Appends lines, for which there is room, and has them read.
+    #[inline]
+    fn append(&mut self, lanes: &Lanes, number: usize, lines: &[u8], count: u64) {
+        let len = shape::entry(lines.len());
+        let header = [lines.len() as u64 | count << 32, stamp::now()];
+        if len <= self.left {
+            let words = lanes.words(self.at * 8, len);
+            let (first, rest) = words.split_at(2);
+            first.iter().zip(header).for_each(|(word, number)| word.store(number, Relaxed));
+            copy(rest, lines);
+            self.at += len / 8;
+            self.left -= len;
+            self.end += len as u64;
+        } else {
+            self.append_over_blocks(lanes, number, header, lines);
+        }
+        self.granted -= lines.len();
+        self.lines += count;
+        self.bytes += lines.len() as u64;
+        lanes.slot(number, shape::LINES).store(self.lines, Relaxed);
+        lanes.slot(number, shape::BYTES).store(self.bytes, Relaxed);
+        protocol::publish(lanes.slot(number, shape::END), self.end);
+    }
+
+    /// The same where a block ends in between.
+    #[cold]
+    fn append_over_blocks(&mut self, lanes: &Lanes, number: usize, header: [u64; 2], lines: &[u8]) {
+        let words = header.into_iter().chain(lines.chunks(8).map(word));
+        for word in words {
+            if self.left == 0 {
+                self.begin_block(lanes, number);
+            }
+            lanes.words[self.at].store(word, Relaxed);
+            self.at += 1;
+            self.left -= 8;
+            self.end += 8;
+        }
+    }
+
+    /// Adds a block to the chain.
+    fn add_block(&mut self, lanes: &Lanes, block: u32) {
+        if self.blocks == 0 {
+            self.first = block;
+        } else {
+            lanes.number(lanes.shape.next(self.last)).store(u64::from(block), Relaxed);
+        }
+        self.last = block;
+        self.blocks += 1;
+        self.ahead += 1;
+    }
+
+    /// Goes on in the next block of the chain.
+    fn begin_block(&mut self, lanes: &Lanes, number: usize) {
+        let shape = &lanes.shape;
+        if self.ahead == self.blocks {
+            self.end = self.end.next_multiple_of(shape.block as u64);
+            (self.begin, self.current) = (self.end, self.first);
+            lanes.slot(number, shape::BASE).store(shape.base(self.begin, self.first), Release);
+        } else {
+            self.current = lanes.behind(self.current);
+        }
+        self.ahead -= 1;
+        (self.at, self.left) = (shape.data(self.current) / 8, shape.block);
+    }
+
+    /// Gives back the blocks that were read; and if that `is_all`, those that it has not begun, and the one that it writes to if that
+    /// was read to its end.
+    fn give_back_blocks(&mut self, lanes: &Lanes, number: usize, room: &mut Room, is_all: bool) {
+        let [first, second] = shape::TAKEN.map(|place| lanes.slot(number, place));
+        if let Some(taken) = protocol::taken(first, second)
+            && (self.taken..=self.end).contains(&taken)
+        {
+            self.taken = taken;
+        }
+        let block = lanes.shape.block as u64;
+        // Not the one that ends where it was taken to: it says which comes next.
+        while self.ahead < self.blocks && self.taken > self.begin + block {
+            self.give_back_first(lanes, room);
+            self.begin += block;
+        }
+        if is_all && (self.ahead == self.blocks || self.taken == self.end) {
+            (0..self.blocks).for_each(|_| self.give_back_first(lanes, room));
+            (self.left, self.ahead) = (0, 0);
+        } else if is_all {
+            let mut ahead = self.current;
+            for _ in 0..std::mem::take(&mut self.ahead) {
+                ahead = lanes.behind(ahead);
+                room.put_block(ahead);
+                self.blocks -= 1;
+            }
+            self.last = self.current;
+        }
+        if self.ahead < self.blocks {
+            lanes.slot(number, shape::BASE).store(lanes.shape.base(self.begin, self.first), Release);
+        }
+    }
+
+    fn give_back_first(&mut self, lanes: &Lanes, room: &mut Room) {
+        room.put_block(self.first);
+        self.first = lanes.behind(self.first);
+        self.blocks -= 1;
+    }
+}
+
+/// Copies bytes into words. The last one is filled up with zeros.
+#[inline]
+fn copy(words: &[AtomicU64], bytes: &[u8]) {
+    let chunks = bytes.chunks_exact(8);
+    let rest = chunks.remainder();
+    let whole = words.iter().zip(chunks.filter_map(<[u8]>::first_chunk));
+    whole.for_each(|(to, bytes)| to.store(u64::from_ne_bytes(*bytes), Relaxed));
+    if !rest.is_empty()
+        && let Some(last) = words.last()
+    {
+        last.store(word(rest), Relaxed);
+    }
+}
+
+/// Up to 8 bytes as a word.
+#[inline]
+fn word(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    word[..bytes.len()].copy_from_slice(bytes);
+    u64::from_ne_bytes(word)
+}
+
