@@ -8,6 +8,8 @@ pub(crate) mod map;
 #[cfg(feature = "queue")]
 pub(crate) mod stamp;
 #[cfg(feature = "queue")]
+pub(crate) mod try_lock;
+#[cfg(feature = "queue")]
 pub(crate) mod words;
 
 use std::{

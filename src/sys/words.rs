@@ -23,8 +23,9 @@ pub(crate) struct Words {
 mod real {
     use std::{
         alloc::{Layout, alloc_zeroed, dealloc},
-        ptr::NonNull,
+        ptr::{self, NonNull},
         slice,
+        sync::atomic::Ordering::Relaxed,
     };
 
     use super::{AtomicU64, Words};
@@ -41,7 +42,8 @@ mod real {
         /// Allocates memory of so many bytes. `None` if there is none, or if that is no number of words.
         pub(crate) fn new(bytes: usize) -> Option<Self> {
             // The allocator clears memory of a larger alignment itself, and so touches it all. So it is aligned here.
-            let layout = Layout::from_size_align(bytes.checked_add(ALIGNED)?, align_of::<AtomicU64>()).ok()?;
+            let layout =
+                Layout::from_size_align(bytes.checked_add(ALIGNED)?, align_of::<AtomicU64>()).ok()?;
             if bytes % size_of::<AtomicU64>() != 0 {
                 return None;
             }
@@ -61,6 +63,41 @@ mod real {
         }
     }
 
+    impl Words {
+        /// Writes two numbers, and bytes behind them, from the word `at` on. Nobody else may write there, or read what was not published.
+        ///
+        /// # Panics
+        ///
+        /// They would go beyond the end.
+        #[inline]
+        pub(crate) fn write(&self, at: usize, header: [u64; 2], bytes: &[u8]) {
+            let words = &self.slice()[at..][..2 + bytes.len().div_ceil(size_of::<u64>())];
+            words[0].store(header[0], Relaxed);
+            words[1].store(header[1], Relaxed);
+            // SAFETY: so many bytes are there, in memory that may be written by way of a shared reference, as it is atomic. The source isn't in
+            // it: no reference to bytes of it was ever made. Nobody reads or writes these words at the same time: a lane's memory is
+            // written by the holder of its lock, between the moments when the reader has said that it was read (`protocol::taken`) and when it
+            // is published (`protocol::publish`).
+            unsafe {
+                ptr::copy_nonoverlapping(bytes.as_ptr(), words[2..].as_ptr().cast_mut().cast(), bytes.len())
+            };
+        }
+    }
+
+    impl Words {
+        /// Appends so many bytes from the word `at` on, which were published.
+        ///
+        /// # Panics
+        ///
+        /// They would go beyond the end.
+        pub(crate) fn read(&self, at: usize, len: usize, into: &mut Vec<u8>) {
+            let words = &self.slice()[at..][..len.div_ceil(size_of::<u64>())];
+            // SAFETY: so many bytes are there, all of them initialized. Nobody writes them at the same time, see `write`; and the slice is gone
+            // when this returns.
+            into.extend_from_slice(unsafe { slice::from_raw_parts(words.as_ptr().cast(), len) });
+        }
+    }
+
     impl Drop for Words {
         fn drop(&mut self) {
             // SAFETY: it was allocated with this layout, and nobody has a reference into it any more.
@@ -77,6 +114,25 @@ pub(crate) struct Words(Box<[AtomicU64]>);
 impl Words {
     pub(crate) fn new(bytes: usize) -> Option<Self> {
         Some(Words((0..bytes / 8).map(|_| AtomicU64::new(0)).collect()))
+    }
+
+    pub(crate) fn write(&self, at: usize, header: [u64; 2], bytes: &[u8]) {
+        let word = |bytes: &[u8]| {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            u64::from_ne_bytes(word)
+        };
+        let words = header.into_iter().chain(bytes.chunks(8).map(word));
+        self.0[at..]
+            .iter()
+            .zip(words)
+            .for_each(|(to, word)| to.store(word, std::sync::atomic::Ordering::Relaxed));
+    }
+
+    pub(crate) fn read(&self, at: usize, len: usize, into: &mut Vec<u8>) {
+        let words = self.0[at..][..len.div_ceil(8)].iter();
+        let bytes = words.flat_map(|word| word.load(std::sync::atomic::Ordering::Relaxed).to_ne_bytes());
+        into.extend(bytes.take(len));
     }
 
     fn slice(&self) -> &[AtomicU64] {

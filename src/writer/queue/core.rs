@@ -130,10 +130,7 @@ impl Core {
 
     /// Returns whether somebody waits for what is there to be written.
     pub(super) fn is_pressing(&self) -> bool {
-        self.room.is_half_full()
-            || self.waiting > 0
-            || self.is_flush_wanted()
-            || self.mode != Mode::Threaded
+        self.room.is_half_full() || self.waiting > 0 || self.is_flush_wanted() || self.mode != Mode::Threaded
     }
 
     /// Returns whether somebody waits for a flush.

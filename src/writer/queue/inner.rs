@@ -208,7 +208,10 @@ impl Inner {
             }
         }
         core.accepted -= count;
-        self.append(&mut core, lines, count);
+        if !self.append(&mut core, lines, count) {
+            drop(core);
+            return self.take_aside(lines, count, false); // a signal has interrupted it in every lane
+        }
         let is_pressing = kind.is_urgent() || core.room.is_half_full() || core.waiting > 0;
         drop(core);
         self.go_on(is_pressing);
@@ -220,12 +223,13 @@ impl Inner {
     }
 
     /// Appends lines for which there is room.
-    fn append(&self, core: &mut Core, lines: &[u8], count: u64) {
+    fn append(&self, core: &mut Core, lines: &[u8], count: u64) -> bool {
         if core.room.is_too_large(lines.len()) {
-            return core.take_large(lines, count);
+            core.take_large(lines, count);
+            return true;
         }
         let takes_spare = core.waiting == 0 && core.first.is_turn_of(None);
-        self.lanes.append_with(&mut core.room, lines, count, takes_spare);
+        self.lanes.append_with(&mut core.room, lines, count, takes_spare)
     }
 
     #[inline]

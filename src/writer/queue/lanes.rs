@@ -17,12 +17,12 @@
 //! | [`merge`] | the order of lines, and why it holds |
 
 pub(in crate::writer) mod consumer;
+mod local;
 pub(in crate::writer) mod merge;
 pub(in crate::writer) mod producer;
 pub(in crate::writer) mod protocol;
 pub(in crate::writer) mod room;
 pub(in crate::writer) mod shape;
 mod threads;
-mod local;
 
 pub(in crate::writer) use self::{local::Local, producer::Lanes, room::Room, shape::Shape};

@@ -218,7 +218,8 @@ impl Outlet {
         if bytes.is_empty() && (pace > Pace::Full || queue.has_full_batch() || large.is_some()) {
             self.local.look(&queue.lanes);
             self.next_of_side(queue);
-            let to = large.unwrap_or(u64::MAX).min(if self.side.is_done() { u64::MAX } else { self.side_stamp });
+            let to =
+                large.unwrap_or(u64::MAX).min(if self.side.is_done() { u64::MAX } else { self.side_stamp });
             bytes.shrink_to(2 * LARGEST_BATCH); // what a long line has made larger
             self.main_to = self.local.gather(&queue.lanes, to, LARGEST_BATCH, &mut bytes);
             if bytes.is_empty() {

@@ -17,8 +17,8 @@ use super::{
     layout::{self, ENTRY, LONGEST_LINE, Passport, Progress, Taken},
     own,
 };
-use crate::writer::queue::lanes::protocol;
 use crate::sys::not_inherited::NotInherited;
+use crate::writer::queue::lanes::protocol;
 
 /// What can't be used, and why: a text that goes on from "the ring …".
 #[derive(Debug)]

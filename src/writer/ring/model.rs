@@ -11,7 +11,9 @@ use loom::{
     thread,
 };
 
-use crate::writer::queue::lanes::protocol::{AWAKE, LINGERS, SLEEPS, before_taken, between_reads, publish, taken, wakes};
+use crate::writer::queue::lanes::protocol::{
+    AWAKE, LINGERS, SLEEPS, before_taken, between_reads, publish, taken, wakes,
+};
 
 /// A ring with room for one line, which is a number.
 struct Ring {

@@ -23,13 +23,13 @@ use super::{
     own::Registered,
 };
 use crate::{
-    writer::queue::lanes::protocol,
     Error,
     error::advice,
     sys::{
         self,
         map::{self, Numbers, Range},
     },
+    writer::queue::lanes::protocol,
 };
 
 /// The part of a lane that counts as its beginning: one of so many.

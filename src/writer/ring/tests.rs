@@ -9,13 +9,13 @@ use std::{
 
 use proptest::prelude::*;
 
-use crate::writer::queue::lanes::protocol;
 use super::{
     consumer::{Consumer, Flaw},
     directory::{self, Directory, Listed},
     layout::{self, Passport, Taken},
     producer::{self, DroppedFor, Lane, Producer},
 };
+use crate::writer::queue::lanes::protocol;
 
 struct Ring {
     _folder: tempfile::TempDir,

@@ -2,9 +2,7 @@
 
 use std::io;
 
-use super::{
-    shape::{self, Shape},
-};
+use super::shape::{self, Shape};
 
 /// How many bytes of a lane are fetched at once.
 const FETCH: usize = 16 * 1024;

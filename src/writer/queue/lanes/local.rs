@@ -25,11 +25,7 @@ impl Source for Lanes {
     }
 
     fn read(&self, place: usize, len: usize, into: &mut Vec<u8>) -> io::Result<()> {
-        let begin = into.len();
-        into.resize(begin + len, 0);
-        let to = into[begin..].chunks_exact_mut(8);
-        let words = to.zip(self.words(place, len));
-        words.for_each(|(bytes, word)| bytes.copy_from_slice(&word.load(Relaxed).to_ne_bytes()));
+        self.read_words(place, len, into);
         Ok(())
     }
 }
@@ -72,8 +68,8 @@ impl Streams for Reading<'_> {
 impl Local {
     /// Looks what there is: reads the clock, then where the lanes end.
     pub(in crate::writer) fn look(&mut self, lanes: &Lanes) {
-        self.cursors.resize_with(lanes.shape().lanes, Cursor::default);
         (self.before, self.now) = (self.now, stamp::before_looking());
+        self.cursors.resize_with(lanes.used(), Cursor::default);
         for (number, cursor) in self.cursors.iter_mut().enumerate() {
             let end = lanes.slot(number, shape::END).load(Acquire);
             let base = lanes.slot(number, shape::BASE).load(Acquire);
@@ -83,7 +79,13 @@ impl Local {
 
     /// Appends lines that were there at the look, of all lanes in their order, not those with stamps after `to`, until `most` bytes are
     /// there. Their memory may be used again. Returns the stamp up to which all are taken.
-    pub(in crate::writer) fn gather(&mut self, lanes: &Lanes, to: u64, most: usize, into: &mut Vec<u8>) -> u64 {
+    pub(in crate::writer) fn gather(
+        &mut self,
+        lanes: &Lanes,
+        to: u64,
+        most: usize,
+        into: &mut Vec<u8>,
+    ) -> u64 {
         let (to, before) = (self.now.min(to), self.before);
         let mut reading = Reading { cursors: &mut self.cursors, lanes, before };
         let gathered = self.merge.gather(&mut reading, to, most, into);

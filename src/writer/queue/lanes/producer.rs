@@ -1,14 +1,13 @@
 //! The producers' end: a log call copies its lines into the lane of its thread.
 
-use std::sync::{
-    Mutex,
-    atomic::Ordering::{Relaxed, Release},
+use std::{
+    sync::atomic::Ordering::{Acquire, Relaxed, Release},
+    thread,
 };
 
 use crossbeam_utils::CachePadded;
 
 use super::{
-    super::locked,
     protocol,
     room::Room,
     shape::{self, Shape},
@@ -17,12 +16,20 @@ use super::{
 use crate::{
     sys::{
         stamp,
+        try_lock::{Held, TryLock},
         words::{AtomicU64, Words},
     },
     writer::LineKind,
 };
 
 const WAS_ASKED: &str = "room was asked for; this is a bug in tracing-tasklog";
+
+/// The part of a slot that producers write.
+const SLOT_WORDS: usize = 4;
+
+/// How often somebody who needs a lane that is held lets the holder run: as a rule that takes some nanoseconds. The holder may be what a
+/// signal handler has interrupted: so it isn't waited for.
+const TRIES: u32 = 1000;
 
 /// The lanes of a queue.
 #[derive(Debug)]
@@ -31,7 +38,7 @@ pub(in crate::writer) struct Lanes {
     shape: Shape,
     /// What the producers of a lane know of it. As a rule that is one thread: nobody else takes the lock, but for a moment when room is
     /// short.
-    lanes: Box<[CachePadded<Mutex<Lane>>]>,
+    lanes: Box<[CachePadded<TryLock<Lane>>]>,
 }
 
 /// What the producers know of a lane.
@@ -61,7 +68,7 @@ struct Lane {
 
 impl Lanes {
     pub(in crate::writer) fn new(words: Words, shape: Shape) -> Self {
-        let lanes = (0..shape.lanes).map(|_| CachePadded::new(Mutex::new(Lane::default()))).collect();
+        let lanes = (0..shape.lanes).map(|_| CachePadded::new(TryLock::new(Lane::default()))).collect();
         Lanes { words, shape, lanes }
     }
 
@@ -75,17 +82,16 @@ impl Lanes {
         &self.words[place / 8]
     }
 
-    /// Returns the words from a place on.
-    pub(super) fn words(&self, place: usize, bytes: usize) -> &[AtomicU64] {
-        &self.words[place / 8..][..bytes / 8]
+    /// Appends so many bytes from a place on, which were published.
+    pub(super) fn read_words(&self, place: usize, len: usize, into: &mut Vec<u8>) {
+        self.words.read(place / 8, len, into);
     }
 
     /// Appends lines to the lane of this thread, `count` in number, if it has room for them at hand.
     #[inline]
     pub(in crate::writer) fn append(&self, lines: &[u8], count: u64) -> bool {
         let number = self.mine();
-        let mut lane = locked::lock(&self.lanes[number]);
-        let lane = &mut *lane; // once: each time costs a look whether it is there
+        let Some(mut lane) = self.lanes[number].try_lock() else { return false };
         let has_room = lines.len() <= lane.granted && shape::entry(lines.len()) <= lane.left;
         if has_room {
             lane.append(self, number, lines, count);
@@ -93,10 +99,19 @@ impl Lanes {
         has_room
     }
 
-    /// Appends lines for which there is room, and lets the lane have more for those that come.
-    pub(in crate::writer) fn append_with(&self, room: &mut Room, lines: &[u8], count: u64, takes_spare: bool) {
-        let number = self.mine();
-        let mut lane = locked::lock(&self.lanes[number]);
+    /// Appends lines for which there is room, and lets the lane have more for those that come. Returns whether there was a lane: if not,
+    /// this thread may have been interrupted by a signal while it had the last one.
+    pub(in crate::writer) fn append_with(
+        &self,
+        room: &mut Room,
+        lines: &[u8],
+        count: u64,
+        takes_spare: bool,
+    ) -> bool {
+        let Some((number, mut lane)) = self.any() else { return false };
+        if self.used() <= number {
+            self.number(shape::USED).fetch_max(number as u64 + 1, Release);
+        }
         lane.give_back_blocks(self, number, room, false);
         let needed = lines.len().saturating_sub(lane.granted);
         room.grant(needed);
@@ -107,12 +122,28 @@ impl Lanes {
             lane.add_block(self, room.take_block().expect(WAS_ASKED));
         }
         lane.append(self, number, lines, count);
+        true
+    }
+
+    /// Locks the lane of this thread, or, while that is held, another one: the stamps have their lines in order all the same.
+    fn any(&self) -> Option<(usize, Held<'_, Lane>)> {
+        for _ in 0..TRIES {
+            let mut numbers =
+                (0..self.lanes.len()).map(|number| (self.mine() + number) & (self.lanes.len() - 1));
+            let held = numbers.find_map(|number| Some((number, self.lanes[number].try_lock()?)));
+            if held.is_some() {
+                return held;
+            }
+            thread::yield_now();
+        }
+        None
     }
 
     /// Returns whether so many bytes of such lines may go in, with what other lanes don't need.
     pub(in crate::writer) fn has_room(&self, room: &mut Room, bytes: usize, kind: LineKind) -> bool {
         let has = |room: &Room| {
-            let blocks = if room.is_too_large(bytes) { 0 } else { shape::entry(bytes).div_ceil(self.shape.block) };
+            let blocks =
+                if room.is_too_large(bytes) { 0 } else { shape::entry(bytes).div_ceil(self.shape.block) };
             room.has(bytes, kind) && blocks <= room.blocks()
         };
         has(room) || {
@@ -123,8 +154,14 @@ impl Lanes {
 
     /// Takes back what lanes have been granted and don't need, and their blocks that were read.
     pub(in crate::writer) fn take_back(&self, room: &mut Room) {
-        for number in 0..self.lanes.len() {
-            let mut lane = locked::lock(&self.lanes[number]);
+        for number in 0..self.used() {
+            let lane = (0..TRIES).find_map(|_| {
+                self.lanes[number].try_lock().or_else(|| {
+                    thread::yield_now();
+                    None
+                })
+            });
+            let Some(mut lane) = lane else { continue };
             room.give_back(std::mem::take(&mut lane.granted));
             lane.give_back_blocks(self, number, room, true);
         }
@@ -132,7 +169,7 @@ impl Lanes {
 
     /// Returns how many lines ever were in the lanes, and how many bytes these were.
     pub(in crate::writer) fn totals(&self) -> (u64, u64) {
-        let of_slot = |place| (0..self.shape.lanes).map(|lane| self.slot(lane, place).load(Relaxed)).sum();
+        let of_slot = |place| (0..self.used()).map(|lane| self.slot(lane, place).load(Relaxed)).sum();
         (of_slot(shape::LINES), of_slot(shape::BYTES))
     }
 
@@ -142,7 +179,12 @@ impl Lanes {
             let taken = self.slot(lane, shape::TAKEN[0]).load(Relaxed);
             self.slot(lane, shape::END).load(Relaxed).saturating_sub(taken)
         };
-        (0..self.shape.lanes).map(of_lane).sum()
+        (0..self.used()).map(of_lane).sum()
+    }
+
+    /// Returns how many lanes were ever used: the first ones.
+    pub(super) fn used(&self) -> usize {
+        self.number(shape::USED).load(Acquire) as usize
     }
 
     #[inline]
@@ -169,10 +211,7 @@ impl Lane {
         let len = shape::entry(lines.len());
         let header = [lines.len() as u64 | count << 32, stamp::now()];
         if len <= self.left {
-            let words = lanes.words(self.at * 8, len);
-            let (first, rest) = words.split_at(2);
-            first.iter().zip(header).for_each(|(word, number)| word.store(number, Relaxed));
-            copy(rest, lines);
+            lanes.words.write(self.at, header, lines);
             self.at += len / 8;
             self.left -= len;
             self.end += len as u64;
@@ -182,9 +221,10 @@ impl Lane {
         self.granted -= lines.len();
         self.lines += count;
         self.bytes += lines.len() as u64;
-        lanes.slot(number, shape::LINES).store(self.lines, Relaxed);
-        lanes.slot(number, shape::BYTES).store(self.bytes, Relaxed);
-        protocol::publish(lanes.slot(number, shape::END), self.end);
+        let slot = &lanes.words[lanes.shape.slot(number) / 8..][..SLOT_WORDS];
+        slot[shape::LINES / 8].store(self.lines, Relaxed);
+        slot[shape::BYTES / 8].store(self.bytes, Relaxed);
+        protocol::publish(&slot[shape::END / 8], self.end);
     }
 
     /// The same where a block ends in between.
@@ -267,20 +307,6 @@ impl Lane {
     }
 }
 
-/// Copies bytes into words. The last one is filled up with zeros.
-#[inline]
-fn copy(words: &[AtomicU64], bytes: &[u8]) {
-    let chunks = bytes.chunks_exact(8);
-    let rest = chunks.remainder();
-    let whole = words.iter().zip(chunks.filter_map(<[u8]>::first_chunk));
-    whole.for_each(|(to, bytes)| to.store(u64::from_ne_bytes(*bytes), Relaxed));
-    if !rest.is_empty()
-        && let Some(last) = words.last()
-    {
-        last.store(word(rest), Relaxed);
-    }
-}
-
 /// Up to 8 bytes as a word.
 #[inline]
 fn word(bytes: &[u8]) -> u64 {
@@ -288,4 +314,3 @@ fn word(bytes: &[u8]) -> u64 {
     word[..bytes.len()].copy_from_slice(bytes);
     u64::from_ne_bytes(word)
 }
-

@@ -39,9 +39,7 @@ impl Room {
     /// Returns whether so many bytes of such lines may go in. A line larger than the whole queue passes alone.
     pub(in crate::writer) fn has(&self, bytes: usize, kind: LineKind) -> bool {
         let needed = self.granted.saturating_add(bytes);
-        self.granted == 0
-            || needed <= self.capacity
-            || needed <= self.capacity.saturating_add(beyond(kind))
+        self.granted == 0 || needed <= self.capacity || needed <= self.capacity.saturating_add(beyond(kind))
     }
 
     /// Returns whether such a line needs the queue to be nearly empty: it would never find room beside others.

@@ -18,6 +18,9 @@ use super::room::RESERVED;
 pub(in crate::writer) const STATE: usize = 384;
 pub(in crate::writer) const URGENT: usize = 392;
 
+/// So many lanes were ever used: the first ones.
+pub(in crate::writer) const USED: usize = 400;
+
 /// The length of a head that has nothing else.
 const HEAD: usize = 512;
 
@@ -63,8 +66,7 @@ impl Shape {
     /// The lanes of a queue that is for one process, and for so many bytes of lines.
     pub(in crate::writer) fn in_process(capacity: usize) -> Self {
         let block = (capacity / MOST_LANES).clamp(SMALLEST, LARGEST).next_power_of_two();
-        let lanes = (capacity / (8 * block)).clamp(1, MOST_LANES);
-        let lanes = if lanes.is_power_of_two() { lanes } else { lanes.next_power_of_two() / 2 };
+        let lanes = MOST_LANES;
         let bytes = capacity.saturating_add(RESERVED).saturating_mul(BESIDE_SHORT_LINES);
         let blocks = (bytes / block + lanes + 1).min(MOST_BLOCKS);
         Shape { head: HEAD, lanes, block, blocks }
@@ -130,8 +132,6 @@ mod tests {
             assert_eq!(shape.data(shape.blocks as u32 - 1) + shape.block, shape.len());
             assert!(shape.data(0) % PAGE == 0 && shape.block % PAGE == 0);
         }
-        assert_eq!(Shape::in_process(8 << 20).lanes, 64);
-        assert_eq!(Shape::in_process(1).lanes, 1);
         assert_eq!(Shape::in_process(usize::MAX).blocks, MOST_BLOCKS);
     }
 
