@@ -112,6 +112,12 @@ fn a_token_that_only_the_end_of_a_workers_thread_passes_on() {
 }
 
 #[test]
+fn a_token_with_a_crowd_between_the_threads_of_a_worker() {
+    let scene = Scene { threads: 4, crowd: 200, ..Scene::of(Spin, 20_000) };
+    play("a_token_with_a_crowd_between_the_threads_of_a_worker", SOON, 1, LARGE, scene);
+}
+
+#[test]
 fn a_token_between_the_rings_of_a_worker() {
     let scene = Scene { threads: 2, noise: 2, ..Scene::of(Spin, 20_000) };
     play("a_token_between_the_rings_of_a_worker", SOON, 2, LARGE, scene);

@@ -33,7 +33,8 @@ fn play(name: &str, limit: Duration, capacity: usize, scene: Scene) {
     alone(name, limit, || {
         let dir = Dir::new();
         let log = dir.path("tasks.log");
-        let file = File::options().append(true).create(true).open(&log).expect("the folder is the test's own");
+        let file =
+            File::options().append(true).create(true).open(&log).expect("the folder is the test's own");
         let builder = SharedQueue::builder().capacity_bytes(capacity).stall_timeout(LATEST);
         let (queue, guard) = builder.spawn(file).expect("a thread can be made");
         scene.play(&[Pen::of(&queue)]);
@@ -41,6 +42,7 @@ fn play(name: &str, limit: Duration, capacity: usize, scene: Scene) {
         assert_eq!((report.dropped, report.pending), (0, 0), "{report:?}");
         let noise = assert_in_order(&log, scene.count);
         assert_eq!(report.written, scene.count + noise);
+        assert!(noise >= scene.crowd as u64, "{noise} lines are no crowd");
         assert!(scene.noise == 0 || noise > scene.count, "{noise} lines are no noise");
     });
 }
@@ -83,6 +85,12 @@ fn a_token_where_there_is_hardly_any_room() {
 }
 
 #[test]
+fn a_token_with_a_crowd_between_the_threads() {
+    let scene = Scene { threads: 4, crowd: 500, ..scene(Spin, 50_000) };
+    play("a_token_with_a_crowd_between_the_threads", SOON, LARGE, scene);
+}
+
+#[test]
 fn a_token_of_threads_that_end_and_others_that_begin() {
     let scene = Scene { turns: 10, noise: 1, ..scene(Spin, 20_000) };
     play("a_token_of_threads_that_end_and_others_that_begin", SOON, LARGE, scene);
@@ -103,6 +111,13 @@ fn a_token_that_only_the_end_of_a_thread_passes_on() {
 #[ignore = "deep: a million hand-overs"]
 fn deep_a_million_times_a_token_that_is_spun_for() {
     play("deep_a_million_times_a_token_that_is_spun_for", DEEP, LARGE, scene(Spin, 1_000_000));
+}
+
+#[test]
+#[ignore = "deep: a million hand-overs"]
+fn deep_a_million_times_a_token_with_a_crowd_between_the_threads() {
+    let scene = Scene { threads: 4, crowd: 1_000, ..scene(Spin, 1_000_000) };
+    play("deep_a_million_times_a_token_with_a_crowd_between_the_threads", DEEP, LARGE, scene);
 }
 
 #[test]

@@ -68,7 +68,10 @@ pub(super) fn prepare(place: &Path) {
 pub(super) fn begin(relay: Relay, place: &Path) {
     match relay.by {
         By::Socket => send(&UnixDatagram::unbound().expect("a socket"), &socket_of(place, 0), 0),
-        By::File => fs::write(token_file(place), 0_u64.to_le_bytes()).expect("it is there"),
+        By::File => {
+            let file = File::options().write(true).open(token_file(place)).expect("it is there");
+            file.write_all_at(&0_u64.to_le_bytes(), 0).expect("it can be written");
+        }
     }
 }
 

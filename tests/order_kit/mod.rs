@@ -10,10 +10,11 @@ use std::{
     hint,
     io::Write as _,
     sync::{
-        atomic::{AtomicU64, Ordering},
+        Barrier,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{self, Receiver, Sender},
     },
-    thread::{self, Scope},
+    thread::{self, Scope, ScopedJoinHandle},
     time::Duration,
 };
 
@@ -110,21 +111,26 @@ pub struct Scene {
     pub noise: usize,
     /// A thread ends after so many turns, and a new one takes its place; 0: none ends.
     pub turns: u64,
+    /// Threads that log one line each, and live on: half of those that hand the token on have logged before they come, half of
+    /// them after that. What looks at all threads in turn then takes its time between the two halves.
+    pub crowd: usize,
 }
 
 impl Scene {
     pub fn of(by: HandOver, count: u64) -> Self {
-        Scene { by, threads: THREADS, count, noise: 0, turns: 0 }
+        Scene { by, threads: THREADS, count, noise: 0, turns: 0, crowd: 0 }
     }
 
     /// Plays the scene. The thread of number `slot` logs with `pens[slot % pens.len()]`.
     pub fn play(self, pens: &[Pen]) {
-        let played = Played { scene: self, pens, spun: AtomicU64::new(FREE), reached: AtomicU64::new(0) };
+        let gate = Barrier::new(self.crowd + 1);
+        let (spun, reached) = (AtomicU64::new(FREE | HELD), AtomicU64::new(0));
+        let played = Played { scene: self, pens, spun, reached, arrived: AtomicUsize::new(0), gate };
         thread::scope(|scope| {
             let played = &played;
             (0..self.noise).for_each(|thread| drop(scope.spawn(move || played.make_noise(thread))));
             match self.by {
-                HandOver::Spin => (0..self.threads).for_each(|slot| played.spin(scope, slot)),
+                HandOver::Spin => played.start_spinning(scope),
                 HandOver::Channel => played.start_channels(scope),
                 HandOver::Join => {
                     for number in 0..self.count {
@@ -142,6 +148,9 @@ const FREE: u64 = SLOTS - 1;
 const SLOTS: u64 = 0x100;
 const HELD: u64 = 1 << 63;
 
+/// The numbers of the threads that log a first line, as those of threads that make noise.
+const CROWD: usize = 1_000;
+
 /// A scene that is being played.
 struct Played<'a> {
     scene: Scene,
@@ -150,6 +159,10 @@ struct Played<'a> {
     spun: AtomicU64,
     /// How many numbers were logged, for those who make noise. It hands nothing over.
     reached: AtomicU64,
+    /// How many threads have logged a first line.
+    arrived: AtomicUsize,
+    /// Where the crowd waits until the token has gone round often enough.
+    gate: Barrier,
 }
 
 impl<'env> Played<'env> {
@@ -158,20 +171,62 @@ impl<'env> Played<'env> {
         self.reached.store(number + 1, Ordering::Relaxed);
     }
 
+    /// Starts all threads that spin: those with an even slot, the crowd, the others. Then the token is there.
+    fn start_spinning<'scope>(&'scope self, scope: &'scope Scope<'scope, 'env>) {
+        let Scene { threads, crowd, turns, .. } = self.scene;
+        assert!(crowd == 0 || turns == 0, "the crowd waits for threads that it knows");
+        let mut spinning: Vec<_> = (0..threads).step_by(2).map(|slot| self.spin(scope, slot)).collect();
+        let before = if crowd > 0 { spinning.len() } else { 0 };
+        self.wait_for_arrivals(before);
+        for member in 0..crowd {
+            scope.spawn(move || {
+                self.arrive(threads + member);
+                self.gate.wait();
+            });
+        }
+        self.wait_for_arrivals(before + crowd);
+        spinning.extend((1..threads).step_by(2).map(|slot| self.spin(scope, slot)));
+        self.spun.fetch_and(!HELD, Ordering::Release);
+        if crowd > 0 {
+            spinning.into_iter().for_each(|thread| thread.join().expect("no call panics"));
+            self.gate.wait();
+        }
+    }
+
+    /// Logs a first line, which makes the thread known to the queue.
+    fn arrive(&self, member: usize) {
+        self.pens[member % self.pens.len()].noise(CROWD + member, 0);
+        self.arrived.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn wait_for_arrivals(&self, count: usize) {
+        while self.arrived.load(Ordering::Relaxed) < count {
+            thread::yield_now();
+        }
+    }
+
     /// Starts a thread that takes the token whenever another one has put it down.
-    fn spin<'scope>(&'scope self, scope: &'scope Scope<'scope, 'env>, slot: usize) {
+    fn spin<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, 'env>,
+        slot: usize,
+    ) -> ScopedJoinHandle<'scope, ()> {
         scope.spawn(move || {
             let mut turns = 0;
+            if self.scene.crowd > 0 {
+                self.arrive(slot);
+            }
             loop {
                 let Some(number) = self.take(slot) else { return };
                 self.log(slot, number);
                 self.spun.store((number + 1) * SLOTS + slot as u64, Ordering::Release);
                 turns += 1;
                 if turns == self.scene.turns {
-                    return self.spin(scope, slot);
+                    drop(self.spin(scope, slot));
+                    return;
                 }
             }
-        });
+        })
     }
 
     /// Waits for the token. `None` when it has gone round often enough.
@@ -183,7 +238,8 @@ impl<'env> Played<'env> {
                 return None;
             }
             let is_mine = seen & HELD == 0 && seen % SLOTS != slot as u64;
-            let taken = || self.spun.compare_exchange(seen, seen | HELD, Ordering::Acquire, Ordering::Relaxed);
+            let taken =
+                || self.spun.compare_exchange(seen, seen | HELD, Ordering::Acquire, Ordering::Relaxed);
             if is_mine && taken().is_ok() {
                 return Some(number);
             }
