@@ -42,9 +42,10 @@ pub(crate) enum How {
 }
 
 impl Candidate {
-    /// Returns whether it can do such work here.
+    /// Returns whether it is to do such work, and can do it here.
     pub(crate) fn does(&self, work: &Work) -> bool {
-        !matches!(self.how, How::Python(_)) || (!work.in_bursts && run::has_python())
+        let is_asked = work.only.is_empty() || work.only.contains(&self.name);
+        is_asked && (!matches!(self.how, How::Python(_)) || (!work.in_bursts && run::has_python()))
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Group {
 pub(crate) struct Goal {
     pub(crate) what: &'static str,
     pub(crate) work: &'static str,
+    /// By which work the peers are measured: the same, as a rule.
+    pub(crate) beside: &'static str,
     pub(crate) metric: Metric,
     pub(crate) ours: &'static str,
     pub(crate) peers: &'static [&'static str],
@@ -40,12 +42,20 @@ use Bound::{AtLeast, AtMost};
 pub(crate) const QUEUE: &str = "queue";
 
 pub(crate) const SATURATED: &str = "saturated, 1 thread";
+const SATURATED_2: &str = "saturated, 2 threads";
 pub(crate) const SATURATED_4: &str = "saturated, 4 threads";
+const SATURATED_8: &str = "saturated, 8 threads";
 pub(crate) const BURSTS: &str = "bursts, 1 thread";
+const BURSTS_2: &str = "bursts, 2 threads";
 const BURSTS_4: &str = "bursts, 4 threads";
+const BURSTS_8: &str = "bursts, 8 threads";
 const WRITTEN: &str = "each line written, 1 thread";
 const PROCESSES: &str = "saturated, 4 processes";
 const PROCESSES_BURSTS: &str = "bursts, 4 processes";
+const RINGS: &str = "saturated, 4 × 1 thread";
+const RINGS_BURSTS: &str = "bursts, 4 × 1 thread";
+const RINGS_THREADS: &str = "saturated, 2 × 4 threads";
+const RINGS_THREADS_BURSTS: &str = "bursts, 2 × 4 threads";
 const LEVELS: &str = "levels, 1 thread";
 
 pub(crate) const OURS: &str = tasklog::QUEUE.name;
@@ -64,27 +74,43 @@ const RUST: [&str; 10] = [
     log::LOG4RS.name,
 ];
 
-pub(crate) const GROUPS: [Group; 4] = [
+/// What is measured with any number of threads.
+const WITH_MORE_THREADS: [&str; 4] = [OURS, P1, spdlog::ASYNC.name, spdlog::SYNC.name];
+
+/// What is measured with any number of threads in a process.
+const BESIDE_APPEND: [&str; 3] = [processes::RING, processes::APPEND, processes::NULL];
+
+pub(crate) const GROUPS: [Group; 5] = [
     Group {
         name: QUEUE,
         rounds: 5,
         works: &[
             Work::saturated(SATURATED, 1, 1_200_000),
-            Work::saturated(SATURATED_4, 4, 300_000),
-            Work::bursts(BURSTS, 1, 30),
-            Work::bursts(BURSTS_4, 4, 20),
+            Work::saturated(SATURATED_2, 2, 400_000).only(&WITH_MORE_THREADS),
+            Work::saturated(SATURATED_4, 4, 250_000),
+            Work::saturated(SATURATED_8, 8, 100_000).only(&WITH_MORE_THREADS),
+            Work::bursts(BURSTS, 1, 20),
+            Work::bursts(BURSTS_2, 2, 20).only(&WITH_MORE_THREADS),
+            Work::bursts(BURSTS_4, 4, 20).only(&WITH_MORE_THREADS),
+            Work::bursts(BURSTS_8, 8, 20).only(&WITH_MORE_THREADS),
         ],
         candidates: &candidates::QUEUE,
         peer: P1,
         goals: &[
             Goal::queue("caller ns, bursts, 1 thread", BURSTS, Metric::Caller, &[P1], AtMost(0.10)),
             Goal::queue("", BURSTS, Metric::Caller, &[spdlog::ASYNC.name], AtMost(0.40)),
-            Goal::queue("caller ns, bursts, 4 threads", BURSTS_4, Metric::Caller, &[P1], AtMost(0.20)),
-            Goal::queue("", BURSTS_4, Metric::Caller, &[spdlog::ASYNC.name], AtMost(0.65)),
+            Goal::more_threads("caller ns, bursts, 2 threads", BURSTS_2, BURSTS),
+            Goal::more_threads("caller ns, bursts, 4 threads", BURSTS_4, BURSTS),
+            Goal::queue("", BURSTS_4, Metric::Caller, &[P1], AtMost(0.12)),
+            Goal::queue("", BURSTS_4, Metric::Caller, &[spdlog::ASYNC.name], AtMost(0.40)),
+            Goal::more_threads("caller ns, bursts, 8 threads", BURSTS_8, BURSTS),
             Goal::queue("p99 ns of a call, bursts", BURSTS, Metric::P99, &[P1], AtMost(0.15)),
             Goal::queue("p99.9 ns of a call, bursts", BURSTS, Metric::P999, &[P1], AtMost(0.25)),
             Goal::queue("caller ns, saturated, 1 thread", SATURATED, Metric::Caller, &[P1], AtMost(0.10)),
             Goal::queue("", SATURATED, Metric::Caller, &[spdlog::SYNC.name], AtMost(0.33)),
+            Goal::more_threads("caller ns, saturated, 2 threads", SATURATED_2, SATURATED),
+            Goal::more_threads("caller ns, saturated, 4 threads", SATURATED_4, SATURATED),
+            Goal::more_threads("caller ns, saturated, 8 threads", SATURATED_8, SATURATED),
             Goal::queue("M lines/s, 1 thread", SATURATED, Metric::Rate, &[P1], AtLeast(10.0)),
             Goal::queue("", SATURATED, Metric::Rate, &RUST, AtLeast(3.0)),
             Goal::queue("", SATURATED, Metric::Rate, &[candidates::PYTHON], AtLeast(150.0)),
@@ -118,9 +144,51 @@ pub(crate) const GROUPS: [Group; 4] = [
         candidates: &processes::ALL,
         peer: processes::APPEND,
         goals: &[
-            Goal::ring("4 processes, caller ns", Metric::Caller, &[processes::APPEND], AtMost(0.12)),
-            Goal::ring("4 processes, M lines/s", Metric::Rate, &[processes::APPEND], AtLeast(5.0)),
-            Goal::ring("", Metric::Rate, &[processes::PYTHON], AtLeast(150.0)),
+            Goal::ring(
+                "4 processes, caller ns",
+                PROCESSES,
+                Metric::Caller,
+                &[processes::APPEND],
+                AtMost(0.12),
+            ),
+            Goal::ring("4 processes, M lines/s", PROCESSES, Metric::Rate, &[processes::APPEND], AtLeast(5.0)),
+            Goal::ring("", PROCESSES, Metric::Rate, &[processes::PYTHON], AtLeast(150.0)),
+        ],
+    },
+    Group {
+        name: "rings",
+        rounds: 5,
+        works: &[
+            Work::saturated(RINGS, 4, 200_000).only(&BESIDE_APPEND),
+            Work::saturated(RINGS_THREADS, 8, 100_000).threads_each(4).only(&BESIDE_APPEND),
+            Work::bursts(RINGS_BURSTS, 4, 20).only(&BESIDE_APPEND),
+            Work::bursts(RINGS_THREADS_BURSTS, 8, 20).threads_each(4).only(&BESIDE_APPEND),
+        ],
+        candidates: &processes::ALL,
+        peer: processes::APPEND,
+        goals: &[
+            Goal::ring(
+                "caller ns, 4 processes × 1 thread",
+                RINGS,
+                Metric::Caller,
+                &[processes::APPEND],
+                AtMost(0.12),
+            ),
+            Goal::ring(
+                "caller ns, 2 processes × 4 threads",
+                RINGS_THREADS,
+                Metric::Caller,
+                &[processes::APPEND],
+                AtMost(0.12),
+            ),
+            Goal::ring(
+                "the same, bursts: 4 × 1",
+                RINGS_BURSTS,
+                Metric::Caller,
+                &[processes::APPEND],
+                AtMost(0.12),
+            ),
+            Goal::ring("2 × 4", RINGS_THREADS_BURSTS, Metric::Caller, &[processes::APPEND], AtMost(0.12)),
         ],
     },
     Group {
@@ -144,7 +212,13 @@ impl Goal {
         peers: &'static [&'static str],
         bound: Bound,
     ) -> Self {
-        Goal { what, work, metric, ours: OURS, peers, bound }
+        Goal { what, work, beside: work, metric, ours: OURS, peers, bound }
+    }
+
+    /// Ours beside ours with one thread.
+    const fn more_threads(what: &'static str, work: &'static str, beside: &'static str) -> Self {
+        let (metric, peers) = (Metric::Caller, [OURS].as_slice());
+        Goal { what, work, beside, metric, ours: OURS, peers, bound: AtMost(1.3) }
     }
 
     const fn file(
@@ -153,14 +227,21 @@ impl Goal {
         peers: &'static [&'static str],
         bound: Bound,
     ) -> Self {
-        Goal { what, work: WRITTEN, metric: Metric::Caller, ours, peers, bound }
+        Goal { what, work: WRITTEN, beside: WRITTEN, metric: Metric::Caller, ours, peers, bound }
     }
 
-    const fn ring(what: &'static str, metric: Metric, peers: &'static [&'static str], bound: Bound) -> Self {
-        Goal { what, work: PROCESSES, metric, ours: processes::RING, peers, bound }
+    const fn ring(
+        what: &'static str,
+        work: &'static str,
+        metric: Metric,
+        peers: &'static [&'static str],
+        bound: Bound,
+    ) -> Self {
+        Goal { what, work, beside: work, metric, ours: processes::RING, peers, bound }
     }
 
     const fn level(what: &'static str, ours: &'static str, bound: Bound) -> Self {
-        Goal { what, work: LEVELS, metric: Metric::Caller, ours, peers: &[levels::WRITTEN.name], bound }
+        let (metric, peers) = (Metric::Caller, [levels::WRITTEN.name].as_slice());
+        Goal { what, work: LEVELS, beside: LEVELS, metric, ours, peers, bound }
     }
 }

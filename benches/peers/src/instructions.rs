@@ -9,7 +9,7 @@ use crate::{
     candidates::{self, How},
     groups::{Bound, OURS, P1},
     run::said,
-    work::Bursts,
+    work::{Bursts, Together},
 };
 
 const FEW: u64 = 2_000;
@@ -57,6 +57,7 @@ pub(crate) fn alone(name: &str, events: u64, log: &Path) -> io::Result<()> {
         panic!("{name} has no threads of ours")
     };
     let finish = open(log)?;
-    voice.log(Bursts { events, in_bursts: false, cpu_time: || f64::NAN });
+    let together = Together::new(1, false);
+    voice.log(Bursts { events, in_bursts: false, cpu_time: || f64::NAN, together: &together });
     finish(events)
 }

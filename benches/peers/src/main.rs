@@ -1,16 +1,17 @@
 //! Compares tracing-tasklog with what a program has without it.
 //!
 //! ```text
-//! compare [PART...] [--quick] [--svg PATH]    PART: queue, files, processes, levels; all of them if none is given
-//! compare instructions                        the instructions of an event, by callgrind
+//! compare [PART...] [--quick] [--rounds N] [--svg PATH]    PART: queue, files, processes, rings, levels; all if none is given
+//! compare instructions                                     the instructions of an event, by callgrind
 //! ```
 //!
 //! Everything that is compared does the same: it logs the same event, and has it in a file when the run ends. Each run is a
 //! process of its own. They take turns, another one first each time, and a ratio is the median of the ratios of all rounds. A run
-//! counts from its first event until the file is complete.
+//! counts from its first event until the file is complete. Threads of one run begin each burst at the same time.
 //!
 //! A goal that is missed fails nothing, because on a busy machine time proves nothing. A file that doesn't hold each of its lines,
-//! and nothing else, does. `--quick` is for that: one round with few events.
+//! and nothing else, does. `--quick` is for that: one round with few events, and no figures. `--rounds 1` has figures soon that say
+//! little.
 //!
 //! The files are below the target folder, or in `$COMPARE_DIR`.
 
@@ -30,6 +31,7 @@ use std::{
     env, fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Instant,
 };
 
 use self::{
@@ -37,22 +39,27 @@ use self::{
     rounds::Results,
 };
 
-const USAGE: &str = "usage: cargo bench --bench compare -- [queue] [files] [processes] [levels] [--quick] [--svg PATH], or instructions";
+const USAGE: &str = "usage: cargo bench --bench compare -- [queue] [files] [processes] [rings] [levels] [--quick] [--rounds N] [--svg PATH], or instructions";
 
 /// What to do.
 struct Options {
     groups: Vec<&'static Group>,
     is_quick: bool,
+    rounds: Option<usize>,
     svg: Option<PathBuf>,
 }
 
 impl Options {
     fn parse(arguments: &[&str]) -> io::Result<Self> {
-        let mut options = Options { groups: Vec::new(), is_quick: false, svg: None };
+        let mut options = Options { groups: Vec::new(), is_quick: false, rounds: None, svg: None };
         let mut arguments = arguments.iter();
         while let Some(&argument) = arguments.next() {
             match argument {
                 "--quick" => options.is_quick = true,
+                "--rounds" => {
+                    let rounds = arguments.next().and_then(|number| number.parse().ok());
+                    options.rounds = Some(rounds.ok_or_else(|| io::Error::other(USAGE))?);
+                }
                 "--svg" => {
                     options.svg = Some(arguments.next().ok_or_else(|| io::Error::other(USAGE))?.into())
                 }
@@ -67,6 +74,10 @@ impl Options {
         }
         Ok(options)
     }
+
+    fn rounds(&self, group: &Group) -> usize {
+        if self.is_quick { 1 } else { self.rounds.unwrap_or(group.rounds) }
+    }
 }
 
 /// Where the files are written.
@@ -76,17 +87,22 @@ fn folder() -> io::Result<PathBuf> {
 }
 
 fn compare(options: &Options) -> io::Result<()> {
+    let began = Instant::now();
     let folder = tempfile::tempdir_in(folder()?)?;
     let mut results = Results::default();
     for group in &options.groups {
-        results.add(group, options.is_quick, folder.path())?;
+        results.add(group, options.rounds(group), options.is_quick, folder.path())?;
     }
     if options.is_quick {
         println!("each candidate has written its lines, and nothing else");
         return Ok(());
     }
     table::print_goals(&options.groups, &results);
-    options.groups.iter().for_each(|group| table::print_all(group, &results));
+    for group in &options.groups {
+        table::print_all(group, options.rounds(group), &results);
+        table::print_by_threads(group, &results);
+    }
+    println!("\nIt took {} s.", began.elapsed().as_secs());
     if !run::has_python() {
         println!("\nThere is no python3 here.");
     }
@@ -105,7 +121,7 @@ fn write_svg(group: &Group, results: &Results, path: Option<&Path>) -> io::Resul
     Ok(())
 }
 
-fn numbers(texts: [&str; 3]) -> [u64; 3] {
+fn numbers<const N: usize>(texts: [&str; N]) -> [u64; N] {
     texts.map(|text| text.parse().expect("a number"))
 }
 
@@ -116,8 +132,9 @@ fn main() -> ExitCode {
         ["run", name, threads, events, in_bursts, log] => {
             run::run(name, numbers([threads, events, in_bursts]), Path::new(log))
         }
-        ["work", name, events, in_bursts, worker, log, rings] => {
-            processes::work(name, numbers([events, in_bursts, worker]), Path::new(log), Path::new(rings))
+        ["work", name, events, in_bursts, worker, threads, log, rings] => {
+            let numbers = numbers([events, in_bursts, worker, threads]);
+            processes::work(name, numbers, Path::new(log), Path::new(rings))
         }
         ["alone", name, events, log] => {
             instructions::alone(name, events.parse().expect("a number"), Path::new(log))

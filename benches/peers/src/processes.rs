@@ -11,14 +11,16 @@ use std::{
     io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
+    sync::Barrier,
+    thread,
     time::Instant,
 };
 
-pub(crate) use self::ways::{ALL, APPEND, PYTHON, RING, Way};
+pub(crate) use self::ways::{ALL, APPEND, NULL, PYTHON, RING, Way};
 use crate::{
     candidates::{self, How},
-    figures::{Figures, Metric, process_time},
-    work::{Bursts, Used, Work},
+    figures::{Figures, Metric, process_time, thread_time},
+    work::{Bursts, Together, Used, Work},
 };
 
 /// Where a run has its files.
@@ -44,7 +46,7 @@ pub(crate) fn measure(name: &str, way: &Way, work: &Work, events: u64, log: &Pat
     let place = Place { log: log.to_owned(), rings: rings.path().to_owned() };
     let finish = (way.receive)(&place)?;
     let start = |number| Worker::start(name, work, events, number, &place);
-    let mut workers = (0..work.threads).map(start).collect::<io::Result<Vec<_>>>()?;
+    let mut workers = (0..work.processes()).map(start).collect::<io::Result<Vec<_>>>()?;
     for worker in &mut workers {
         if worker.line()? != "ready\n" {
             return Err(io::Error::other("a worker could not start"));
@@ -71,7 +73,8 @@ struct Worker {
 impl Worker {
     fn start(name: &str, work: &Work, events: u64, number: u64, place: &Place) -> io::Result<Self> {
         let mut command = Command::new(env::current_exe()?);
-        let numbers = [events, u64::from(work.in_bursts), number].map(|number| number.to_string());
+        let numbers =
+            [events, u64::from(work.in_bursts), number, work.threads_each].map(|number| number.to_string());
         command.args(["work", name]).args(numbers).args([&place.log, &place.rings]);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let says = BufReader::new(process.stdout.take().expect("it is piped"));
@@ -97,19 +100,37 @@ impl Drop for Worker {
 }
 
 /// The part of a worker: says that it is ready, waits for a line, logs, and says what that has cost.
-pub(crate) fn work(name: &str, numbers: [u64; 3], log: &Path, rings: &Path) -> io::Result<()> {
+pub(crate) fn work(name: &str, numbers: [u64; 4], log: &Path, rings: &Path) -> io::Result<()> {
     let How::Processes(way) = &candidates::find(name)?.how else { panic!("{name} has no workers of ours") };
-    let [events, in_bursts, worker] = numbers;
-    let bursts = Bursts { events, in_bursts: in_bursts != 0, cpu_time: process_time };
+    let [events, in_bursts, worker, threads] = numbers;
+    // What a way does on threads of its own is the caller's cost too, where that can be told from what other callers do.
+    let cpu_time = if threads == 1 { process_time } else { thread_time };
+    let together = Together::new(threads, true);
+    let bursts = Bursts { events, in_bursts: in_bursts != 0, cpu_time, together: &together };
     (way.open)(&Place { log: log.to_owned(), rings: rings.to_owned() })?;
+    let go = Barrier::new(threads as usize + 1);
+    let used = thread::scope(|scope| {
+        let one = |thread| {
+            go.wait();
+            log_numbered(worker * threads + thread, bursts)
+        };
+        let threads: Vec<_> = (0..threads).map(|thread| scope.spawn(move || one(thread))).collect();
+        println!("ready");
+        io::stdin().read_line(&mut String::new())?;
+        go.wait();
+        let join = |thread: thread::ScopedJoinHandle<'_, Used>| thread.join().expect("no call panics");
+        io::Result::Ok(threads.into_iter().map(join).collect::<Vec<_>>())
+    })?;
+    println!("{}", Figures::new(&Used::figures(used)));
+    Ok(())
+}
+
+/// Logs the events of one thread, which has a number among those of all workers.
+fn log_numbered(worker: u64, bursts: Bursts<'_>) -> Used {
     let _entered = tracing::info_span!("send_email", task.id = format!("worker-{worker}")).entered();
-    println!("ready");
-    io::stdin().read_line(&mut String::new())?;
     let next = Cell::new(0_u64);
-    let used = bursts.log(|| {
+    bursts.log(|| {
         let number = next.replace(next.get() + 1);
         tracing::info!(host = "smtp.example.com", number, "Connecting to SMTP server");
-    });
-    println!("{}", Figures::new(&Used::figures(vec![used])));
-    Ok(())
+    })
 }

@@ -18,15 +18,14 @@ impl Results {
         median(self.of(work, name).iter().map(|figures| figures.of(metric)))
     }
 
-    /// The median of the ratios of all rounds.
+    /// The median of the ratios of all rounds, each to what the peer has come to in the same round, by the work `beside`.
     pub(crate) fn ratio(
         &self,
-        work: &'static str,
-        name: &'static str,
-        peer: &'static str,
+        (work, name): (&'static str, &'static str),
+        (beside, peer): (&'static str, &'static str),
         metric: Metric,
     ) -> f64 {
-        let pairs = self.of(work, name).iter().zip(self.of(work, peer));
+        let pairs = self.of(work, name).iter().zip(self.of(beside, peer));
         median(pairs.map(|(one, peer)| one.of(metric) / peer.of(metric)))
     }
 
@@ -49,8 +48,14 @@ impl Results {
     }
 
     /// Runs every candidate once a round, another one first each time: what the machine does meanwhile hits them alike.
-    pub(crate) fn add(&mut self, group: &Group, is_quick: bool, folder: &Path) -> io::Result<()> {
-        let (rounds, count) = (if is_quick { 1 } else { group.rounds }, group.candidates.len());
+    pub(crate) fn add(
+        &mut self,
+        group: &Group,
+        rounds: usize,
+        is_quick: bool,
+        folder: &Path,
+    ) -> io::Result<()> {
+        let count = group.candidates.len();
         for round in 0..rounds {
             eprintln!("{}: round {} of {rounds}", group.name, round + 1);
             for work in group.works {

@@ -15,7 +15,7 @@ use crate::{
     figures::{Figures, Metric, numbers, process_time, thread_time},
     lines::length,
     processes,
-    work::{Bursts, Used, Work},
+    work::{Bursts, Together, Used, Work},
 };
 
 /// How long a file may take to be complete: a pipeline that loses lines fails instead of hanging.
@@ -82,7 +82,8 @@ pub(crate) fn run(name: &str, numbers: [u64; 3], log: &Path) -> io::Result<()> {
     let [threads, events, in_bursts] = numbers;
     let candidate = candidates::find(name)?;
     let How::Threads(voice, open) = candidate.how else { panic!("{name} has no threads of ours") };
-    let bursts = Bursts { events, in_bursts: in_bursts != 0, cpu_time: thread_time };
+    let together = Together::new(threads, false);
+    let bursts = Bursts { events, in_bursts: in_bursts != 0, cpu_time: thread_time, together: &together };
     let (ready, go) = (Barrier::new(threads as usize + 1), Barrier::new(threads as usize + 1));
     let finish = open(log)?;
     let (start, cpu, used) = thread::scope(|scope| {
@@ -101,7 +102,8 @@ pub(crate) fn run(name: &str, numbers: [u64; 3], log: &Path) -> io::Result<()> {
     let events = threads * events;
     finish(events)?;
     candidate.line.map_or(Ok(()), |line| wait_for(log, line.bytes(events)))?;
-    let (seconds, all) = (start.elapsed().as_secs_f64(), process_time() - cpu);
+    let waited: f64 = used.iter().map(|used| used.waited).sum();
+    let (seconds, all) = (start.elapsed().as_secs_f64(), process_time() - cpu - waited);
     let figures = Figures::new(&Used::figures(used)).with(Metric::All, all / events as f64);
     let rate = if bursts.in_bursts { f64::NAN } else { events as f64 / seconds / 1e6 };
     println!("{}", figures.with(Metric::Rate, rate));

@@ -1,8 +1,13 @@
 //! What is logged, by how many threads, and how often.
 
 use std::{
-    hint, thread,
-    time::{Duration, Instant},
+    hint,
+    sync::{
+        Barrier,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use crate::figures::{Metric, quantile};
@@ -12,8 +17,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// What the threads of a run do.
 pub(crate) struct Work {
+    /// Behind the last comma: how many threads.
     pub(crate) name: &'static str,
+    /// Of all processes together.
     pub(crate) threads: u64,
+    /// Of each process, where there is more than one.
+    pub(crate) threads_each: u64,
+    /// Who does it. All of the group if it names none.
+    pub(crate) only: &'static [&'static str],
     /// Of each thread.
     pub(crate) events: u64,
     /// With a pause before each burst, and each call of every second burst timed. Else without a pause.
@@ -22,11 +33,30 @@ pub(crate) struct Work {
 
 impl Work {
     pub(crate) const fn saturated(name: &'static str, threads: u64, events: u64) -> Self {
-        Work { name, threads, events, in_bursts: false }
+        Work { name, threads, threads_each: 1, only: &[], events, in_bursts: false }
     }
 
     pub(crate) const fn bursts(name: &'static str, threads: u64, bursts: u64) -> Self {
-        Work { name, threads, events: bursts * BURST, in_bursts: true }
+        Work { in_bursts: true, ..Work::saturated(name, threads, bursts * BURST) }
+    }
+
+    /// Only these do it.
+    pub(crate) const fn only(self, names: &'static [&'static str]) -> Self {
+        Work { only: names, ..self }
+    }
+
+    /// Each process has so many of the threads.
+    pub(crate) const fn threads_each(self, threads_each: u64) -> Self {
+        Work { threads_each, ..self }
+    }
+
+    pub(crate) fn processes(&self) -> u64 {
+        self.threads / self.threads_each
+    }
+
+    /// How many threads it has, in words.
+    pub(crate) fn heading(name: &'static str) -> &'static str {
+        name.rsplit(", ").next().unwrap_or(name)
     }
 
     /// How many events a thread logs if it gets one of so many.
@@ -55,7 +85,7 @@ pub(crate) enum Voice {
 
 impl Voice {
     /// Logs the same event again and again. What has no spans has their texts in its message.
-    pub(crate) fn log(self, bursts: Bursts) -> Used {
+    pub(crate) fn log(self, bursts: Bursts<'_>) -> Used {
         let (id, name, host, port) = ("abc12345", "send_email", "smtp.example.com", 25);
         match self {
             Voice::Tracing => {
@@ -74,23 +104,71 @@ impl Voice {
     }
 }
 
+/// Has threads begin each burst at the same time.
+pub(crate) struct Together {
+    threads: u64,
+    over: Barrier,
+    arrived: AtomicU64,
+    /// Other processes begin at the same time.
+    with_others: bool,
+}
+
+impl Together {
+    pub(crate) fn new(threads: u64, with_others: bool) -> Self {
+        Together { threads, over: Barrier::new(threads as usize), arrived: AtomicU64::new(0), with_others }
+    }
+
+    /// Sleeps, from the end of the last thread's burst on.
+    fn pause(&self) {
+        self.over.wait();
+        let sleep = if self.with_others { until_next(PAUSE) } else { PAUSE };
+        thread::sleep(sleep);
+    }
+
+    /// Waits for the last thread to come to its `nth` burst: without sleep, because threads that are woken up begin one after
+    /// the other.
+    fn meet(&self, nth: u64) {
+        let all = self.threads * (nth + 1);
+        self.arrived.fetch_add(1, Ordering::AcqRel);
+        let mut tries = 0_u64;
+        while self.arrived.load(Ordering::Acquire) < all {
+            tries += 1;
+            if tries.is_multiple_of(1_000) { thread::yield_now() } else { hint::spin_loop() }
+        }
+    }
+}
+
+/// How long it takes until the clock shows a multiple of `step`, which is the same moment for all processes: from half a step to
+/// one and a half.
+fn until_next(step: Duration) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+    let step = step.as_nanos() as u64;
+    let rest = step - now % step;
+    Duration::from_nanos(if rest < step / 2 { rest + step } else { rest })
+}
+
 /// The part of one thread.
 #[derive(Clone, Copy)]
-pub(crate) struct Bursts {
+pub(crate) struct Bursts<'a> {
     pub(crate) events: u64,
     pub(crate) in_bursts: bool,
     /// Tells what CPU time the caller has used.
     pub(crate) cpu_time: fn() -> f64,
+    /// All threads of the process.
+    pub(crate) together: &'a Together,
 }
 
-impl Bursts {
+impl Bursts<'_> {
     pub(crate) fn log(self, one: impl Fn()) -> Used {
         let mut used = Used::default();
         let burst = if self.in_bursts { BURST } else { self.events };
         for n in 0..self.events / burst {
             if self.in_bursts {
-                thread::sleep(PAUSE);
+                self.together.pause();
             }
+            let cpu = (self.cpu_time)();
+            self.together.meet(n);
+            used.waited += (self.cpu_time)() - cpu;
             if n % 2 == 0 {
                 used.all(burst, self.cpu_time, &one);
             } else {
@@ -106,6 +184,8 @@ impl Bursts {
 pub(crate) struct Used {
     cpu: f64,
     wall: f64,
+    /// CPU time of waiting for the other threads.
+    pub(crate) waited: f64,
     /// The events that these are about.
     events: u64,
     calls: Vec<f64>,

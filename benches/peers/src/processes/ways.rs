@@ -35,6 +35,7 @@ const LINE: Form = Form(
 pub(crate) const RING: &str = "ring";
 pub(crate) const APPEND: &str = "append";
 pub(crate) const PYTHON: &str = "python_mp_queue";
+pub(crate) const NULL: &str = "null";
 pub(crate) const ALL: [Candidate; 5] = [
     Candidate {
         name: RING,
@@ -65,7 +66,7 @@ pub(crate) const ALL: [Candidate; 5] = [
         how: How::Python(include_str!("../python/processes.py")),
     },
     Candidate {
-        name: "null",
+        name: NULL,
         what: "TaskLayer, io::sink: what the layer alone costs",
         line: None,
         one_of: 1,
