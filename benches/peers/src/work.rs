@@ -104,18 +104,39 @@ impl Voice {
     }
 }
 
+/// Two threads run at the same time if both have looked at the clock within so many nanoseconds.
+const FRESH: u64 = 2_000;
+/// How long threads wait for a moment in which as many of them run as there are processors: on a busy machine there may be none.
+const IN_VAIN: Duration = Duration::from_millis(20);
+
 /// Has threads begin each burst at the same time.
 pub(crate) struct Together {
     threads: u64,
     over: Barrier,
+    /// How often a thread has come to a burst, and how many bursts have begun.
     arrived: AtomicU64,
+    begun: AtomicU64,
+    /// When each thread that waits has looked at the clock.
+    looked: Vec<AtomicU64>,
+    clock: Instant,
+    /// How many of them can run at once.
+    at_once: usize,
     /// Other processes begin at the same time.
     with_others: bool,
 }
 
 impl Together {
     pub(crate) fn new(threads: u64, with_others: bool) -> Self {
-        Together { threads, over: Barrier::new(threads as usize), arrived: AtomicU64::new(0), with_others }
+        Together {
+            threads,
+            over: Barrier::new(threads as usize),
+            arrived: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
+            looked: (0..threads).map(|_| AtomicU64::new(0)).collect(),
+            clock: Instant::now(),
+            at_once: thread::available_parallelism().map_or(1, usize::from).min(threads as usize),
+            with_others,
+        }
     }
 
     /// Sleeps, from the end of the last thread's burst on.
@@ -125,16 +146,36 @@ impl Together {
         thread::sleep(sleep);
     }
 
-    /// Waits for the last thread to come to its `nth` burst: without sleep, because threads that are woken up begin one after
-    /// the other.
+    /// Waits until all threads have come to their `nth` burst, and as many of them run as can at once. Without sleep: threads that
+    /// are woken up begin one after the other, and on one processor as a rule.
     fn meet(&self, nth: u64) {
-        let all = self.threads * (nth + 1);
-        self.arrived.fetch_add(1, Ordering::AcqRel);
-        let mut tries = 0_u64;
-        while self.arrived.load(Ordering::Acquire) < all {
-            tries += 1;
-            if tries.is_multiple_of(1_000) { thread::yield_now() } else { hint::spin_loop() }
+        if self.threads == 1 {
+            return;
         }
+        let place = self.arrived.fetch_add(1, Ordering::AcqRel) % self.threads;
+        let began = self.now();
+        for tries in 1_u64.. {
+            if self.begun.load(Ordering::Acquire) > nth {
+                return;
+            }
+            let now = self.now();
+            self.looked[place as usize].store(now, Ordering::Relaxed);
+            let are_here = self.arrived.load(Ordering::Acquire) >= self.threads * (nth + 1);
+            if are_here && (self.run_at_once(now) || now - began > IN_VAIN.as_nanos() as u64) {
+                self.begun.store(nth + 1, Ordering::Release);
+            } else if tries.is_multiple_of(100) {
+                thread::yield_now();
+            }
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.elapsed().as_nanos() as u64
+    }
+
+    fn run_at_once(&self, now: u64) -> bool {
+        let runs = |looked: &&AtomicU64| now.saturating_sub(looked.load(Ordering::Relaxed)) < FRESH;
+        self.looked.iter().filter(runs).count() >= self.at_once
     }
 }
 
