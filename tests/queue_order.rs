@@ -37,7 +37,7 @@ fn play(name: &str, limit: Duration, capacity: usize, scene: Scene) {
             File::options().append(true).create(true).open(&log).expect("the folder is the test's own");
         let builder = SharedQueue::builder().capacity_bytes(capacity).stall_timeout(LATEST);
         let (queue, guard) = builder.spawn(file).expect("a thread can be made");
-        scene.play(&[Pen::of(&queue)]);
+        scene.play(&[Pen::of(&queue)], || guard.flush(LATEST).expect("the file takes everything"));
         let report = guard.shutdown(LATEST);
         assert_eq!((report.dropped, report.pending), (0, 0), "{report:?}");
         let noise = assert_in_order(&log, scene.count);
@@ -53,12 +53,12 @@ fn scene(by: HandOver, count: u64) -> Scene {
 
 #[test]
 fn a_token_that_is_spun_for() {
-    play("a_token_that_is_spun_for", SOON, LARGE, scene(Spin, 50_000));
+    play("a_token_that_is_spun_for", SOON, LARGE, scene(Spin, 40_000));
 }
 
 #[test]
 fn a_token_between_two_threads() {
-    let scene = Scene { threads: 2, ..scene(Spin, 50_000) };
+    let scene = Scene { threads: 2, flushed: true, ..scene(Spin, 20_000) };
     play("a_token_between_two_threads", SOON, LARGE, scene);
 }
 
@@ -69,7 +69,7 @@ fn a_token_that_goes_by_channel() {
 
 #[test]
 fn a_token_amid_noise() {
-    let scene = Scene { noise: 2, ..scene(Spin, 30_000) };
+    let scene = Scene { noise: 2, ..scene(Spin, 20_000) };
     play("a_token_amid_noise", SOON, LARGE, scene);
 }
 
@@ -86,19 +86,19 @@ fn a_token_where_there_is_hardly_any_room() {
 
 #[test]
 fn a_token_with_a_crowd_between_the_threads() {
-    let scene = Scene { threads: 4, crowd: 500, ..scene(Spin, 50_000) };
+    let scene = Scene { threads: 4, flushed: true, crowd: 1_000, ..scene(Spin, 50_000) };
     play("a_token_with_a_crowd_between_the_threads", SOON, LARGE, scene);
 }
 
 #[test]
 fn a_token_of_threads_that_end_and_others_that_begin() {
-    let scene = Scene { turns: 10, noise: 1, ..scene(Spin, 20_000) };
+    let scene = Scene { turns: 10, noise: 1, flushed: true, ..scene(Spin, 10_000) };
     play("a_token_of_threads_that_end_and_others_that_begin", SOON, LARGE, scene);
 }
 
 #[test]
 fn a_token_that_goes_by_channel_to_threads_that_have_just_begun() {
-    let scene = Scene { turns: 1, ..scene(Channel, 5_000) };
+    let scene = Scene { turns: 1, flushed: true, ..scene(Channel, 5_000) };
     play("a_token_that_goes_by_channel_to_threads_that_have_just_begun", SOON, LARGE, scene);
 }
 
@@ -116,7 +116,7 @@ fn deep_a_million_times_a_token_that_is_spun_for() {
 #[test]
 #[ignore = "deep: a million hand-overs"]
 fn deep_a_million_times_a_token_with_a_crowd_between_the_threads() {
-    let scene = Scene { threads: 4, crowd: 1_000, ..scene(Spin, 1_000_000) };
+    let scene = Scene { threads: 4, flushed: true, crowd: 2_000, ..scene(Spin, 1_000_000) };
     play("deep_a_million_times_a_token_with_a_crowd_between_the_threads", DEEP, LARGE, scene);
 }
 

@@ -1,9 +1,9 @@
 //! The token goes from process to process.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
-    DEEP, LARGE, Place, SOON, TINY,
+    DEEP, LARGE, Place, SOON, TINY, flush,
     order_kit::check::assert_in_order,
     relay::{self, By, Relay},
 };
@@ -26,11 +26,15 @@ fn start(place: &Place, relay: Relay, limit: Duration) -> Vec<Child> {
     children
 }
 
-/// Has processes pass the token on while a collector writes.
+/// Has processes pass the token on while a collector writes, and looks at all rings all the time.
 fn play(relay: Relay, limit: Duration) {
     let place = Place::new();
     let collector = place.collect();
-    let children = start(&place, relay, limit);
+    let mut children = start(&place, relay, limit);
+    let began = Instant::now();
+    while began.elapsed() < limit && children.iter_mut().all(Child::is_running) {
+        flush(&collector);
+    }
     children.into_iter().for_each(|child| drop(child.wait().assert_success()));
     place.end(collector, relay.count);
 }

@@ -111,6 +111,8 @@ pub struct Scene {
     pub noise: usize,
     /// A thread ends after so many turns, and a new one takes its place; 0: none ends.
     pub turns: u64,
+    /// A thread has all written again and again: what writes looks at all threads all the time.
+    pub flushed: bool,
     /// Threads that log one line each, and live on: half of those that hand the token on have logged before they come, half of
     /// them after that. What looks at all threads in turn then takes its time between the two halves.
     pub crowd: usize,
@@ -118,17 +120,24 @@ pub struct Scene {
 
 impl Scene {
     pub fn of(by: HandOver, count: u64) -> Self {
-        Scene { by, threads: THREADS, count, noise: 0, turns: 0, crowd: 0 }
+        Scene { by, threads: THREADS, count, noise: 0, turns: 0, flushed: false, crowd: 0 }
     }
 
-    /// Plays the scene. The thread of number `slot` logs with `pens[slot % pens.len()]`.
-    pub fn play(self, pens: &[Pen]) {
+    /// Plays the scene. The thread of number `slot` logs with `pens[slot % pens.len()]`; `flush` has all written.
+    pub fn play(self, pens: &[Pen], flush: impl Fn() + Sync) {
         let gate = Barrier::new(self.crowd + 1);
         let (spun, reached) = (AtomicU64::new(FREE | HELD), AtomicU64::new(0));
         let played = Played { scene: self, pens, spun, reached, arrived: AtomicUsize::new(0), gate };
         thread::scope(|scope| {
             let played = &played;
             (0..self.noise).for_each(|thread| drop(scope.spawn(move || played.make_noise(thread))));
+            if self.flushed {
+                scope.spawn(|| {
+                    while !played.is_over() {
+                        flush();
+                    }
+                });
+            }
             match self.by {
                 HandOver::Spin => played.start_spinning(scope),
                 HandOver::Channel => played.start_channels(scope),
@@ -166,6 +175,10 @@ struct Played<'a> {
 }
 
 impl<'env> Played<'env> {
+    fn is_over(&self) -> bool {
+        self.reached.load(Ordering::Relaxed) >= self.scene.count
+    }
+
     fn log(&self, slot: usize, number: u64) {
         self.pens[slot % self.pens.len()].token(number);
         self.reached.store(number + 1, Ordering::Relaxed);
@@ -243,7 +256,7 @@ impl<'env> Played<'env> {
             if is_mine && taken().is_ok() {
                 return Some(number);
             }
-            if tries.is_multiple_of(200) { thread::yield_now() } else { hint::spin_loop() }
+            if tries.is_multiple_of(20) { thread::yield_now() } else { hint::spin_loop() }
         }
         unreachable!("it has tried long enough")
     }
