@@ -85,9 +85,9 @@ pub(crate) const GROUPS: [Group; 5] = [
         name: QUEUE,
         rounds: 5,
         works: &[
-            Work::saturated(SATURATED, 1, 1_200_000),
-            Work::saturated(SATURATED_2, 2, 400_000).only(&WITH_MORE_THREADS),
-            Work::saturated(SATURATED_4, 4, 250_000),
+            Work::saturated(SATURATED, 1, 1_000_000),
+            Work::saturated(SATURATED_2, 2, 300_000).only(&WITH_MORE_THREADS),
+            Work::saturated(SATURATED_4, 4, 200_000),
             Work::saturated(SATURATED_8, 8, 100_000).only(&WITH_MORE_THREADS),
             Work::bursts(BURSTS, 1, 20),
             Work::bursts(BURSTS_2, 2, 20).only(&WITH_MORE_THREADS),

@@ -4,7 +4,7 @@ use std::{
     hint,
     sync::{
         Barrier,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -104,39 +104,49 @@ impl Voice {
     }
 }
 
-/// Two threads run at the same time if both have looked at the clock within so many nanoseconds.
+/// Threads run at the same time if each has looked at the clock within so many nanoseconds.
 const FRESH: u64 = 2_000;
-/// How long threads wait for a moment in which as many of them run as there are processors: on a busy machine there may be none.
-const IN_VAIN: Duration = Duration::from_millis(20);
+/// How long threads wait for a moment in which every processor runs one of them: on a busy machine there may be none.
+const IN_VAIN: u64 = 20_000_000;
 
 /// Has threads begin each burst at the same time.
 pub(crate) struct Together {
     threads: u64,
     over: Barrier,
-    /// How often a thread has come to a burst, and how many bursts have begun.
+    /// How many threads have a place, how often a thread has come to a burst, and how many bursts have begun.
+    placed: AtomicUsize,
     arrived: AtomicU64,
     begun: AtomicU64,
-    /// When each thread that waits has looked at the clock.
+    /// When a thread that waits has looked at the clock: for each processor, if there are as many threads.
     looked: Vec<AtomicU64>,
     clock: Instant,
-    /// How many of them can run at once.
-    at_once: usize,
     /// Other processes begin at the same time.
     with_others: bool,
 }
 
 impl Together {
     pub(crate) fn new(threads: u64, with_others: bool) -> Self {
+        let at_once = thread::available_parallelism().map_or(1, usize::from).min(threads as usize);
         Together {
             threads,
             over: Barrier::new(threads as usize),
+            placed: AtomicUsize::new(0),
             arrived: AtomicU64::new(0),
             begun: AtomicU64::new(0),
-            looked: (0..threads).map(|_| AtomicU64::new(0)).collect(),
+            looked: (0..at_once).map(|_| AtomicU64::new(0)).collect(),
             clock: Instant::now(),
-            at_once: thread::available_parallelism().map_or(1, usize::from).min(threads as usize),
             with_others,
         }
+    }
+
+    /// Gives the thread a number, and keeps threads apart that burst: on a system with other work two of them are on one processor
+    /// as a rule, and never run at the same time.
+    fn place(&self, in_bursts: bool) -> usize {
+        let place = self.placed.fetch_add(1, Ordering::Relaxed);
+        if in_bursts && self.threads > 1 {
+            stay_on_processor(place);
+        }
+        place
     }
 
     /// Sleeps, from the end of the last thread's burst on.
@@ -146,22 +156,23 @@ impl Together {
         thread::sleep(sleep);
     }
 
-    /// Waits until all threads have come to their `nth` burst, and as many of them run as can at once. Without sleep: threads that
-    /// are woken up begin one after the other, and on one processor as a rule.
-    fn meet(&self, nth: u64) {
+    /// Waits until all threads have come to their `nth` burst, and every processor runs one of them. Without sleep: threads that are
+    /// woken up begin one after the other.
+    fn meet(&self, place: usize, nth: u64) {
         if self.threads == 1 {
             return;
         }
-        let place = self.arrived.fetch_add(1, Ordering::AcqRel) % self.threads;
-        let began = self.now();
+        let all = self.threads * (nth + 1);
+        self.arrived.fetch_add(1, Ordering::AcqRel);
+        let came = self.now();
         for tries in 1_u64.. {
             if self.begun.load(Ordering::Acquire) > nth {
                 return;
             }
             let now = self.now();
-            self.looked[place as usize].store(now, Ordering::Relaxed);
-            let are_here = self.arrived.load(Ordering::Acquire) >= self.threads * (nth + 1);
-            if are_here && (self.run_at_once(now) || now - began > IN_VAIN.as_nanos() as u64) {
+            self.looked[place % self.looked.len()].store(now, Ordering::Relaxed);
+            let are_here = self.arrived.load(Ordering::Acquire) >= all;
+            if are_here && (self.run_at_once(now) || now - came > IN_VAIN) {
                 self.begun.store(nth + 1, Ordering::Release);
             } else if tries.is_multiple_of(100) {
                 thread::yield_now();
@@ -174,10 +185,24 @@ impl Together {
     }
 
     fn run_at_once(&self, now: u64) -> bool {
-        let runs = |looked: &&AtomicU64| now.saturating_sub(looked.load(Ordering::Relaxed)) < FRESH;
-        self.looked.iter().filter(runs).count() >= self.at_once
+        let runs = |looked: &AtomicU64| now.saturating_sub(looked.load(Ordering::Relaxed)) < FRESH;
+        self.looked.iter().all(runs)
     }
 }
+
+/// Has this thread run only on the `nth` processor of those that it may run on, round and round.
+#[cfg(target_os = "linux")]
+fn stay_on_processor(nth: usize) {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let Ok(allowed) = sched_getaffinity(None) else { return };
+    let processors: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).collect();
+    let mut one = CpuSet::new();
+    one.set(processors[nth % processors.len()]);
+    let _ = sched_setaffinity(None, &one); // it is only a request
+}
+
+#[cfg(not(target_os = "linux"))]
+fn stay_on_processor(_: usize) {}
 
 /// How long it takes until the clock shows a multiple of `step`, which is the same moment for all processes: from half a step to
 /// one and a half.
@@ -203,12 +228,13 @@ impl Bursts<'_> {
     pub(crate) fn log(self, one: impl Fn()) -> Used {
         let mut used = Used::default();
         let burst = if self.in_bursts { BURST } else { self.events };
+        let place = self.together.place(self.in_bursts);
         for n in 0..self.events / burst {
             if self.in_bursts {
                 self.together.pause();
             }
             let cpu = (self.cpu_time)();
-            self.together.meet(n);
+            self.together.meet(place, n);
             used.waited += (self.cpu_time)() - cpu;
             if n % 2 == 0 {
                 used.all(burst, self.cpu_time, &one);
