@@ -91,8 +91,8 @@ impl Cursor {
         self.position >= self.end
     }
 
-    /// Returns the stamp by which the next entry has its turn: its own; but what was there at the look before the last is older than
-    /// that look, whatever it says.
+    /// Returns the stamp by which the next entry has its turn: its own; but what was there at the look before the last one is older than the
+    /// last one, whatever it says: the clock of another boot, say, or nonsense in a file.
     pub(in crate::writer) fn stamp(&self, entry: Entry, looked_at: u64) -> u64 {
         if self.position < self.before { entry.stamp.min(looked_at) } else { entry.stamp }
     }

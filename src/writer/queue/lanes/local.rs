@@ -35,17 +35,15 @@ impl Source for Lanes {
 pub(in crate::writer) struct Local {
     cursors: Vec<Cursor>,
     merge: Merge,
-    /// What the clock said at the last look, and at the one before it.
-    now: u64,
-    before: u64,
+    /// What the clock said at the last look.
+    looked_at: u64,
 }
 
 /// The two together.
 struct Reading<'a> {
     cursors: &'a mut [Cursor],
     lanes: &'a Lanes,
-    /// The look before this one.
-    before: u64,
+    looked_at: u64,
 }
 
 impl Streams for Reading<'_> {
@@ -56,7 +54,7 @@ impl Streams for Reading<'_> {
     #[inline]
     fn stamp(&mut self, number: usize) -> Result<Option<u64>, Flaw> {
         let cursor = &mut self.cursors[number];
-        Ok(cursor.next(self.lanes)?.map(|entry| cursor.stamp(entry, self.before)))
+        Ok(cursor.next(self.lanes)?.map(|entry| cursor.stamp(entry, self.looked_at)))
     }
 
     #[inline]
@@ -68,7 +66,7 @@ impl Streams for Reading<'_> {
 impl Local {
     /// Looks what there is: reads the clock, then where the lanes end.
     pub(in crate::writer) fn look(&mut self, lanes: &Lanes) {
-        (self.before, self.now) = (self.now, stamp::before_looking());
+        self.looked_at = stamp::before_looking();
         self.cursors.resize_with(lanes.used(), Cursor::default);
         for (number, cursor) in self.cursors.iter_mut().enumerate() {
             let end = lanes.slot(number, shape::END).load(Acquire);
@@ -86,8 +84,8 @@ impl Local {
         most: usize,
         into: &mut Vec<u8>,
     ) -> u64 {
-        let (to, before) = (self.now.min(to), self.before);
-        let mut reading = Reading { cursors: &mut self.cursors, lanes, before };
+        let (to, looked_at) = (self.looked_at.min(to), self.looked_at);
+        let mut reading = Reading { cursors: &mut self.cursors, lanes, looked_at };
         let gathered = self.merge.gather(&mut reading, to, most, into);
         for (number, cursor) in self.cursors.iter().enumerate() {
             let [taken, ..] = cursor.taken();
