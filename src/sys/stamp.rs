@@ -3,7 +3,7 @@
 //! Part of the only room with unsafe code.
 
 /// Returns the nanoseconds of `CLOCK_MONOTONIC` (clock_gettime(2)): whatever happens after this call has a later stamp, or the same.
-#[cfg(unix)]
+#[cfg(all(unix, not(tasklog_loom)))]
 #[inline]
 #[allow(clippy::useless_conversion, reason = "time_t and the nanoseconds have other sizes elsewhere")]
 pub(crate) fn now() -> u64 {
@@ -19,11 +19,20 @@ pub(crate) fn now() -> u64 {
 }
 
 /// Returns the nanoseconds since the first call: whatever happens after this call has a later stamp, or the same.
-#[cfg(not(unix))]
+#[cfg(not(any(unix, tasklog_loom)))]
 pub(crate) fn now() -> u64 {
     static BEGAN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     let began = BEGAN.get_or_init(std::time::Instant::now);
     u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The clock as the model has it: all threads read it in one order, and that orders nothing else.
+#[cfg(tasklog_loom)]
+pub(crate) fn now() -> u64 {
+    loom::lazy_static! {
+        static ref CLOCK: loom::sync::atomic::AtomicU64 = loom::sync::atomic::AtomicU64::new(1);
+    }
+    CLOCK.fetch_add(1, loom::sync::atomic::Ordering::Relaxed)
 }
 
 /// The same, for a thread that then looks at what others have written: it looks after the clock was read, not before.
@@ -42,7 +51,7 @@ pub(crate) fn before_looking() -> u64 {
     now
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(tasklog_loom)))]
 mod tests {
     use super::*;
 

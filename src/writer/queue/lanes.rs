@@ -19,10 +19,14 @@
 pub(in crate::writer) mod consumer;
 mod local;
 pub(in crate::writer) mod merge;
+#[cfg(all(test, tasklog_loom))]
+mod model;
 pub(in crate::writer) mod producer;
 pub(in crate::writer) mod protocol;
 pub(in crate::writer) mod room;
 pub(in crate::writer) mod shape;
+#[cfg(all(test, not(tasklog_loom)))]
+mod tests;
 mod threads;
 
 pub(in crate::writer) use self::{local::Local, producer::Lanes, room::Room, shape::Shape};

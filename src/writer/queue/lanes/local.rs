@@ -9,6 +9,7 @@ use super::{
     consumer::{Cursor, Flaw, Source},
     merge::{Merge, Streams},
     producer::Lanes,
+    protocol,
     shape::{self, Shape},
 };
 use crate::sys::stamp;
@@ -67,6 +68,7 @@ impl Local {
     /// Looks what there is: reads the clock, then where the lanes end.
     pub(in crate::writer) fn look(&mut self, lanes: &Lanes) {
         self.looked_at = stamp::before_looking();
+        protocol::between_reads(); // as in `protocol::wakes`, between a line and whatever its thread does next
         self.cursors.resize_with(lanes.used(), Cursor::default);
         for (number, cursor) in self.cursors.iter_mut().enumerate() {
             let end = lanes.slot(number, shape::END).load(Acquire);

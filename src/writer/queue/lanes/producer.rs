@@ -90,7 +90,12 @@ impl Lanes {
     /// Appends lines to the lane of this thread, `count` in number, if it has room for them at hand.
     #[inline]
     pub(in crate::writer) fn append(&self, lines: &[u8], count: u64) -> bool {
-        let number = self.mine();
+        self.append_to(self.mine(), lines, count)
+    }
+
+    /// The same for a lane by its number.
+    #[inline]
+    pub(super) fn append_to(&self, number: usize, lines: &[u8], count: u64) -> bool {
         let Some(mut lane) = self.lanes[number].try_lock() else { return false };
         let has_room = lines.len() <= lane.granted && shape::entry(lines.len()) <= lane.left;
         if has_room {
@@ -108,7 +113,19 @@ impl Lanes {
         count: u64,
         takes_spare: bool,
     ) -> bool {
-        let Some((number, mut lane)) = self.any() else { return false };
+        self.append_near(self.mine(), room, lines, count, takes_spare)
+    }
+
+    /// The same for a lane by its number, or one that is free.
+    pub(super) fn append_near(
+        &self,
+        mine: usize,
+        room: &mut Room,
+        lines: &[u8],
+        count: u64,
+        takes_spare: bool,
+    ) -> bool {
+        let Some((number, mut lane)) = self.any(mine) else { return false };
         if self.used() <= number {
             self.number(shape::USED).fetch_max(number as u64 + 1, Release);
         }
@@ -126,10 +143,9 @@ impl Lanes {
     }
 
     /// Locks the lane of this thread, or, while that is held, another one: the stamps have their lines in order all the same.
-    fn any(&self) -> Option<(usize, Held<'_, Lane>)> {
+    fn any(&self, mine: usize) -> Option<(usize, Held<'_, Lane>)> {
         for _ in 0..TRIES {
-            let mut numbers =
-                (0..self.lanes.len()).map(|number| (self.mine() + number) & (self.lanes.len() - 1));
+            let mut numbers = (0..self.lanes.len()).map(|number| (mine + number) & (self.lanes.len() - 1));
             let held = numbers.find_map(|number| Some((number, self.lanes[number].try_lock()?)));
             if held.is_some() {
                 return held;
@@ -137,6 +153,12 @@ impl Lanes {
             thread::yield_now();
         }
         None
+    }
+
+    /// Holds a lane, as an interrupted log call does.
+    #[cfg(all(test, not(tasklog_loom)))]
+    pub(super) fn hold(&self, number: usize) -> impl Drop + use<'_> {
+        self.lanes[number].try_lock().expect("nobody holds it")
     }
 
     /// Returns whether so many bytes of such lines may go in, with what other lanes don't need.
