@@ -19,32 +19,66 @@
 
 use std::{
     cell::RefCell,
-    sync::atomic::{Ordering, compiler_fence},
+    mem,
+    sync::{
+        Weak,
+        atomic::{AtomicU64, Ordering, compiler_fence},
+    },
 };
 
-use crate::{line::Buf, task::epoch};
+use crate::{
+    line::Buf,
+    task::{epoch, raise_epoch},
+};
 
 /// How many layers a thread remembers at once.
 const SLOTS: usize = 4;
 
+/// How many tasks that it was in a thread remembers for a layer, besides the last one: each at the number of its span, modulo this.
+const TAGS: usize = 64;
+
 /// The epoch of a place that is not known.
 const UNKNOWN: u64 = u64::MAX;
+
+/// Raised whenever a layer may have been put into another subscriber, where a span's id is another span.
+static PLACEMENT: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug)]
 struct Slot {
     /// The layer's number; 0 for an empty slot.
     layer: u64,
-    /// The epoch in which the prefix was found.
+    /// The placement in which the tags were found.
+    placement: u64,
+    /// The epoch in which it was found that `tag` is the one of `place`.
     epoch: u64,
     /// The span that the thread is in, as the layer sees it; 0 for none.
     place: u64,
-    /// The prefix of the innermost task's lines; empty outside any task.
+    tag: Tag,
+    /// Others that the thread may come back to; empty before there is one.
+    others: Vec<Tag>,
+}
+
+/// What the lines of a task begin with.
+#[derive(Debug)]
+struct Tag {
+    /// The task's own span; 0 if it isn't known.
+    span: u64,
+    /// Gone when the span is.
+    token: Weak<()>,
+    /// Empty outside any task.
     prefix: Vec<u8>,
 }
 
 type Slots = [Slot; SLOTS];
 
-const EMPTY: Slot = Slot { layer: 0, epoch: UNKNOWN, place: 0, prefix: Vec::new() };
+const EMPTY: Slot = Slot {
+    layer: 0,
+    placement: 0,
+    epoch: UNKNOWN,
+    place: 0,
+    tag: Tag { span: 0, token: Weak::new(), prefix: Vec::new() },
+    others: Vec::new(),
+};
 
 thread_local! {
     static REMEMBERED: RefCell<Slots> = const { RefCell::new([EMPTY; SLOTS]) };
@@ -76,10 +110,67 @@ pub(crate) fn stayed(layer: u64, place: u64, span: u64) {
     });
 }
 
+/// Notes that a layer may have been put into another subscriber, or back into its own after the thread has moved.
+pub(crate) fn put_elsewhere() {
+    PLACEMENT.fetch_add(1, Ordering::Relaxed); // nothing else depends on it
+    raise_epoch();
+}
+
 impl Slot {
     fn is_known(&self, layer: u64) -> bool {
         self.layer == layer && self.epoch == epoch()
     }
+
+    fn has_tags_of(&self, layer: u64) -> bool {
+        self.layer == layer && self.placement == PLACEMENT.load(Ordering::Relaxed)
+    }
+
+    /// Puts the tag by, if it can be found again.
+    fn put_by(&mut self) {
+        if self.tag.span != 0 {
+            self.others.resize_with(TAGS, || EMPTY.tag);
+            let at = at(self.tag.span);
+            mem::swap(&mut self.tag, &mut self.others[at]);
+        }
+    }
+
+    /// Fetches the tag of a task's span, if it is there. Returns whether it is.
+    fn fetch(&mut self, span: u64) -> bool {
+        if self.tag.span != span {
+            if !self.others.get(at(span)).is_some_and(|tag| tag.is_of(span)) {
+                return false;
+            }
+            self.put_by();
+            if self.tag.span != span {
+                mem::swap(&mut self.tag, &mut self.others[at(span)]);
+            }
+        }
+        self.tag.is_of(span)
+    }
+}
+
+impl Tag {
+    /// Returns whether it is the one of this task's span, which is still there.
+    fn is_of(&self, span: u64) -> bool {
+        self.span == span && self.token.strong_count() > 0
+    }
+}
+
+/// The place of a tag among the others.
+fn at(span: u64) -> usize {
+    (span % TAGS as u64) as usize
+}
+
+/// Notes that the thread has entered a span, and is in it now, if that is a task's span whose tag is remembered. Returns whether it is.
+pub(crate) fn is_back(layer: u64, span: u64) -> bool {
+    let back = |slot: &mut Slot| {
+        let is_back = slot.has_tags_of(layer) && slot.fetch(span);
+        if is_back {
+            (slot.epoch, slot.place) = (epoch(), span);
+        }
+        is_back
+    };
+    with_slot(layer, back).unwrap_or(false)
 }
 
 /// Appends the prefix of the task that the thread is in (nothing outside any task), if it is known. Returns whether it is.
@@ -88,21 +179,30 @@ pub(crate) fn recall(layer: u64, out: &mut Buf) -> bool {
     let known = |slot: &mut Slot| {
         let is_known = slot.is_known(layer);
         if is_known {
-            out.push(&slot.prefix);
+            out.push(&slot.tag.prefix);
         }
         is_known
     };
     with_slot(layer, known).unwrap_or(false)
 }
 
-/// Remembers the prefix for this stay in a span, 0 for none, found when the epoch was `epoch`; empty outside any task.
+/// Remembers the prefix for this stay in a span, 0 for none, found when the epoch was `epoch`; empty outside any task. If the
+/// span is the task's own, its `token` has it remembered for later stays as well.
 ///
 /// The task has begun: who recalls the prefix need not begin it.
-pub(crate) fn remember(layer: u64, place: u64, epoch: u64, prefix: &[u8]) {
+pub(crate) fn remember(layer: u64, place: u64, epoch: u64, token: Option<Weak<()>>, prefix: &[u8]) {
     with_slot(layer, |slot| {
-        (slot.layer, slot.epoch, slot.place) = (layer, epoch, place);
-        slot.prefix.clear();
-        slot.prefix.extend_from_slice(prefix);
+        if !slot.has_tags_of(layer) {
+            *slot = Slot { layer, placement: PLACEMENT.load(Ordering::Relaxed), ..EMPTY };
+        }
+        (slot.epoch, slot.place) = (epoch, place);
+        if token.is_some() || slot.tag.prefix != prefix {
+            slot.put_by();
+            slot.tag.span = if token.is_some() { place } else { 0 };
+            slot.tag.token = token.unwrap_or_default();
+            slot.tag.prefix.clear();
+            slot.tag.prefix.extend_from_slice(prefix);
+        }
     });
 }
 
@@ -136,11 +236,11 @@ mod tests {
         let handlers: [(fn(), bool); 4] = [
             (|| {}, true),
             (|| moved(LAYER), false),
-            (|| remember(LAYER, 3, epoch(), b"other"), false),
-            (|| remember(LAYER - SLOTS as u64, 1, epoch(), b"of another layer"), false),
+            (|| remember(LAYER, 3, epoch(), None, b"other"), false),
+            (|| remember(LAYER - SLOTS as u64, 1, epoch(), None, b"of another layer"), false),
         ];
         for (handler, is_known) in handlers {
-            remember(LAYER, 1, epoch(), b"task");
+            remember(LAYER, 1, epoch(), None, b"task");
             let place = place(LAYER).expect("it is known");
             handler();
             stayed(LAYER, place, 2);

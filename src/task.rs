@@ -18,7 +18,7 @@ mod open;
 mod state;
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError, Weak,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -28,7 +28,7 @@ use tracing_subscriber::registry::{LookupSpan, Registry, SpanRef};
 pub use self::open::InterruptGuard;
 pub(crate) use self::{
     entry::Entry,
-    identity::{Identity, epoch},
+    identity::{Identity, epoch, raise_epoch},
     open::OpenTasks,
 };
 use crate::{
@@ -55,21 +55,37 @@ impl LayerMark {
 
 /// What every span that declares `task.id` has among its extensions.
 #[derive(Debug)]
-pub(crate) struct TaskExtension(pub(crate) Arc<Task>);
+pub(crate) struct TaskExtension {
+    pub(crate) task: Arc<Task>,
+    /// Only the extension holds it, so that it is gone before the registry uses the span's id again.
+    token: Arc<()>,
+}
+
+impl TaskExtension {
+    pub(crate) fn new(task: &Arc<Task>) -> Self {
+        TaskExtension { task: Arc::clone(task), token: Arc::default() }
+    }
+
+    /// Returns what tells whether the span is still there. Never upgrade it: that would make it stay.
+    pub(crate) fn token(&self) -> Weak<()> {
+        Arc::downgrade(&self.token)
+    }
+}
 
 /// Returns the task of a span that declares `task.id`.
 pub(crate) fn task_of<'r, R: LookupSpan<'r>>(span: &SpanRef<'r, R>) -> Option<Arc<Task>> {
-    if declares_task(span.metadata()) { with_task_of(span, Arc::clone) } else { None }
+    let task = |extension: &TaskExtension| Arc::clone(&extension.task);
+    if declares_task(span.metadata()) { with_extension(span, task) } else { None }
 }
 
-/// Does `f` with the task of a span that, as is known already, declares `task.id`. It must not call anything of the user's: a
-/// lock is held.
-pub(crate) fn with_task_of<'r, R: LookupSpan<'r>, T>(
+/// Does `f` with the extension of a span that, as is known already, declares `task.id`. It must not call anything of the
+/// user's: a lock is held.
+pub(crate) fn with_extension<'r, R: LookupSpan<'r>, T>(
     span: &SpanRef<'r, R>,
-    f: impl FnOnce(&Arc<Task>) -> T,
+    f: impl FnOnce(&TaskExtension) -> T,
 ) -> Option<T> {
     let extensions = span.extensions();
-    extensions.get::<TaskExtension>().map(|extension| f(&extension.0))
+    extensions.get::<TaskExtension>().map(f)
 }
 
 /// Returns the innermost task that a span is in, itself included.

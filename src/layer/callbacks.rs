@@ -1,10 +1,14 @@
 //! The callbacks of the layer: each finds the task in question and passes the rest on.
 
-use std::{sync::Arc, thread};
+use std::{
+    sync::{Arc, Weak},
+    thread,
+};
 
 use tracing::{
-    Event, Subscriber,
+    Event, Metadata, Subscriber,
     span::{Attributes, Id, Record},
+    subscriber::Interest,
 };
 use tracing_subscriber::{
     Layer,
@@ -18,7 +22,7 @@ use crate::{
     current,
     line::{NO_TASK, push_prefix},
     sink::buffer,
-    task::{Task, TaskExtension, epoch, task_of, with_task_of},
+    task::{Task, TaskExtension, epoch, task_of, with_extension},
     visit::{Reserved, SpanFields, declares_task, is_err_shaped},
 };
 
@@ -28,6 +32,12 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
     T: FormatTime + Send + Sync + 'static,
 {
+    /// tracing-subscriber registers all callsites anew when a layer is put somewhere by a reload.
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        current::put_elsewhere();
+        Interest::always()
+    }
+
     fn on_new_span(&self, attrs: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         if !declares_task(attrs.metadata()) {
             return;
@@ -37,7 +47,7 @@ where
             let mut reserved = Reserved::default();
             attrs.record(&mut reserved); // user code: nothing of the span is borrowed
             let task = Task::new(attrs.metadata(), reserved);
-            span.extensions_mut().replace(TaskExtension(Arc::clone(&task)));
+            span.extensions_mut().replace(TaskExtension::new(&task));
             task
         });
         let entry = self.entry(&task);
@@ -96,36 +106,40 @@ where
         if thread::panicking() {
             unwinding::entered(self.mark.id(), id);
         }
-        let layer = self.mark.id();
-        let Some(span) = ctx.span(id) else { return current::moved(layer) };
+        let (layer, number) = (self.mark.id(), id.into_u64());
         // It isn't if it was in it already: then the registry goes on in the span that was entered last.
         let is_in = || ctx.current_span().id() == Some(id);
+        let is_in_now = is_in();
+        if is_in_now && current::is_back(layer, number) {
+            return;
+        }
+        let Some(span) = ctx.span(id) else { return current::moved(layer) };
         if !declares_task(span.metadata()) {
             let is_parent = |place: &u64| span.parent().map_or(0, |parent| parent.id().into_u64()) == *place;
-            return match current::place(layer).filter(is_parent).filter(|_| is_in()) {
-                Some(place) => current::stayed(layer, place, id.into_u64()),
+            return match current::place(layer).filter(|_| is_in_now).filter(is_parent) {
+                Some(place) => current::stayed(layer, place, number),
                 None => current::moved(layer),
             };
         }
         current::moved(layer);
         let epoch = epoch();
-        let remember = |is_in: bool, prefix: &[u8]| {
+        let remember = |is_in: bool, token: Weak<()>, prefix: &[u8]| {
             if is_in {
-                current::remember(layer, id.into_u64(), epoch, prefix);
+                current::remember(layer, number, epoch, Some(token), prefix);
             }
         };
-        let is_in_now = is_in();
-        let still_to_begin = with_task_of(&span, |task| {
+        let still_to_begin = with_extension(&span, |extension| {
+            let task = &extension.task;
             task.identity().set_entered();
             let is_done = !task.identity().is_task()
-                || task.has_begun(&self.mark, |prefix| remember(is_in_now, prefix));
-            (!is_done).then(|| Arc::clone(task))
+                || task.has_begun(&self.mark, |prefix| remember(is_in_now, extension.token(), prefix));
+            (!is_done).then(|| (Arc::clone(task), extension.token()))
         });
         drop(span);
-        if let Some(task) = still_to_begin.flatten() {
+        if let Some((task, token)) = still_to_begin.flatten() {
             self.entry(&task).begin(); // user code: it may enter spans
             let is_in_still = is_in();
-            task.has_begun(&self.mark, |prefix| remember(is_in_still, prefix));
+            task.has_begun(&self.mark, |prefix| remember(is_in_still, token, prefix));
         }
     }
 

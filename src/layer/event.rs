@@ -59,7 +59,7 @@ where
             prefix.push(entry.prefix());
         }
         if is_contextual {
-            current::remember(self.mark.id(), span, epoch, prefix.bytes());
+            current::remember(self.mark.id(), span, epoch, None, prefix.bytes());
         }
         (draft, entry.filter(|_| needs_entry))
     }

@@ -10,14 +10,18 @@ use tracing::Metadata;
 use super::{lock, state::State};
 use crate::{line::Status, visit::Reserved};
 
-/// Bumped whenever a span may have become a task after its creation.
-static LATE_TASKS: AtomicU64 = AtomicU64::new(0);
+static EPOCH: AtomicU64 = AtomicU64::new(0);
 
 /// Returns a number that changes whenever the task of an existing span may have changed, so that what a thread
 /// remembers of "which task am I in" is outdated. The thread that recorded an id sees the change at once.
 #[inline]
 pub(crate) fn epoch() -> u64 {
-    LATE_TASKS.load(Ordering::Acquire) // pairs with the Release in `identify`
+    EPOCH.load(Ordering::Acquire) // pairs with the Release in `raise_epoch`
+}
+
+/// Outdates what all threads remember of the task that they are in.
+pub(crate) fn raise_epoch() {
+    EPOCH.fetch_add(1, Ordering::Release); // pairs with the Acquire in `epoch`
 }
 
 /// Who a task is.
@@ -74,7 +78,7 @@ impl Identity {
     /// last before the task's first line.
     pub(crate) fn identify(&self, reserved: Reserved) {
         if self.take_over(reserved) {
-            LATE_TASKS.fetch_add(1, Ordering::Release); // pairs with the Acquire in `epoch`
+            raise_epoch();
         }
     }
 
