@@ -169,3 +169,75 @@ fn a_layer_that_was_away_while_spans_were_entered() {
         assert_in_b(&capture);
     });
 }
+
+/// A layer that may be taken away and put somewhere.
+type Place = reload::Handle<Option<TaskLayer<Capture>>, Registry>;
+
+fn place(layer: Option<TaskLayer<Capture>>) -> (Dispatch, Place) {
+    let (layer, place) = reload::Layer::new(layer);
+    (Dispatch::new(Registry::default().with(layer)), place)
+}
+
+fn take(place: &Place) -> Option<TaskLayer<Capture>> {
+    let mut taken = None;
+    place.modify(|layer| taken = layer.take()).expect("the subscriber is there");
+    taken
+}
+
+fn put(place: &Place, layer: Option<TaskLayer<Capture>>) {
+    place.modify(|at| *at = layer).expect("the subscriber is there");
+}
+
+#[test]
+fn a_layer_that_was_away_while_the_thread_moved() {
+    let capture = Capture::default();
+    let (dispatch, place) = place(Some(layer(&capture)));
+    dispatcher::with_default(&dispatch, || {
+        let (a, b) = (a(), b());
+        let _a = a.enter();
+        assert_in("a", &capture);
+        let away = take(&place);
+        let _b = b.enter();
+        put(&place, away);
+        assert_in_b(&capture);
+    });
+}
+
+#[test]
+fn a_layer_that_moves_to_another_registry_where_another_task_has_the_same_id() {
+    let capture = Capture::default();
+    let ((first, from), (second, to)) = (place(Some(layer(&capture))), place(None));
+    let span = |id| info_span!(parent: None, "t", task.id = id);
+    let a = dispatcher::with_default(&first, || span("a"));
+    dispatcher::with_default(&first, || a.in_scope(|| assert_in("a", &capture)));
+    put(&to, take(&from));
+    dispatcher::with_default(&second, || {
+        let b = span("b");
+        assert_eq!(a.id(), b.id());
+        b.in_scope(|| assert_in_b(&capture));
+    });
+}
+
+#[test]
+fn more_tasks_in_turn_than_a_thread_remembers() {
+    let (capture, mut expected) = (Capture::default(), Vec::new());
+    under(layer(&capture), || {
+        let task = |id: usize| info_span!(parent: None, "t", task.id = id);
+        let mut tasks: Vec<Span> = (0..200).map(task).collect();
+        for round in 1..=4 {
+            for n in 0..200 {
+                // Each round goes another way. Those of a neighbourhood are remembered in the same place.
+                let at = n * (2 * round + 1) % 200;
+                for at in [at, (at + 64) % 200, at, (at + 128) % 200, (at + 1) % 200] {
+                    tasks[at].in_scope(|| info!("here"));
+                    expected.push(format!("[{at}] [t] here"));
+                }
+            }
+            // The registry has their places for other spans.
+            tasks.truncate(100);
+            tasks.extend((100..200).map(task));
+        }
+    });
+    let written = capture.lines().into_iter().filter(|line| line.ends_with("] here"));
+    assert!(written.eq(expected));
+}
