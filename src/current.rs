@@ -1,21 +1,27 @@
 //! What a thread remembers of the place it is in: the prefix of its lines, so that most events find their tag without
 //! a look into the registry.
 //!
-//! A slot holds for one layer, and only for one stay. Three things end a stay, and each is noticed:
+//! A slot holds for one layer, and what it holds of the place only for one stay. Three things end a stay, and each is noticed:
 //!
-//! - The thread enters or leaves a span: the layer is told, and [`moved`] forgets what was known. Nothing is kept by a
-//!   span's id: ids are used again (tracing-subscriber's after 8,191 spans at the soonest), and what surrounds a span that the
-//!   layer's filter hides may be another task the next time. Such a span moves a thread nowhere.
+//! - The thread enters or leaves a span: the layer is told, and [`moved`] forgets where the thread is. (A span that the layer's
+//!   filter hides moves a thread nowhere.)
 //! - A span becomes a task after its creation: [`epoch`] has changed.
-//! - Another layer takes the slot, or replaces this one: it has another number.
+//! - Another layer takes the slot, replaces this one or puts this one elsewhere: it has another number, or [`put_elsewhere`] has
+//!   raised the epoch.
 //!
-//! A stay is known when an event has found its task, and as a rule from its beginning on: who enters a task's span, and is in it then,
-//! as the registry says, is in that task; and who enters a child of the span that it was in, which is no task, stays in the same.
+//! A stay is known when an event has found its task, and as a rule from its beginning on. If a thread enters a task's span and
+//! is in it then, as the registry says, it is in that task. If it enters a child of the span that it was in, and the child is no
+//! task, it stays in the same task.
+//!
+//! A thread that comes back to a task's span, as each poll of a future does, finds its [`Tag`] by the span's id. A tag never
+//! changes while the span is there. Ids are used again (tracing-subscriber's after 8,191 spans at the soonest), so each tag has
+//! a token that is gone before its id is. Nothing else is kept by an id: what surrounds a span that is no task, or one that
+//! the layer's filter hides, may be another task the next time.
 //!
 //! Three things are not noticed. Another layer that logs in its own `on_enter` or `on_exit` does so before this one is
-//! told, and the line has the tag of the place that is being left. A layer that a reload takes away, and puts back, isn't told
-//! what the thread did meanwhile: until the thread moves, its lines may have the tag of the place before. And a thread that
-//! gives up a span that it never leaves (`mem::forget` of the guard) stays in it until it moves.
+//! told, and the line has the tag of the place that is being left. A thread that gives up a span that it never leaves
+//! (`mem::forget` of the guard) stays in it until it moves. And a layer that a program has in two subscribers at once, by a
+//! wrapper of its own, may take a span of one for the open task of the other that has the same id.
 
 use std::{
     cell::RefCell,
@@ -34,7 +40,7 @@ use crate::{
 /// How many layers a thread remembers at once.
 const SLOTS: usize = 4;
 
-/// How many tasks that it was in a thread remembers for a layer, besides the last one: each at the number of its span, modulo this.
+/// How many tasks a thread remembers for a layer, besides the last one: each in the place that its span's id has modulo this.
 const TAGS: usize = 64;
 
 /// The epoch of a place that is not known.
@@ -110,7 +116,7 @@ pub(crate) fn stayed(layer: u64, place: u64, span: u64) {
     });
 }
 
-/// Notes that a layer may have been put into another subscriber, or back into its own after the thread has moved.
+/// Notes that a layer may have been put into another subscriber, or back into its own after threads have moved.
 pub(crate) fn put_elsewhere() {
     PLACEMENT.fetch_add(1, Ordering::Relaxed); // nothing else depends on it
     raise_epoch();
@@ -161,7 +167,8 @@ fn at(span: u64) -> usize {
     (span % TAGS as u64) as usize
 }
 
-/// Notes that the thread has entered a span, and is in it now, if that is a task's span whose tag is remembered. Returns whether it is.
+/// Notes that the thread has entered a span and is in it now, if that is a task's span whose tag is remembered. Returns whether
+/// it is.
 pub(crate) fn is_back(layer: u64, span: u64) -> bool {
     let back = |slot: &mut Slot| {
         let is_back = slot.has_tags_of(layer) && slot.fetch(span);

@@ -91,6 +91,9 @@ pub(crate) trait Sink: fmt::Debug + Send + Sync {
 }
 
 /// Writer, timer and options of a layer, and the tasks that are open in it.
+///
+/// Each event reads them and each new task counts the references: those are not to share a cache line.
+#[repr(align(128))]
 pub(crate) struct Output<W, T> {
     pub(crate) writer: Arc<W>,
     pub(crate) timer: Arc<T>,

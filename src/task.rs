@@ -37,7 +37,10 @@ use crate::{
 };
 
 /// The mark of one layer, shared by everything that it made. Gone when the layer is, for example reloaded away.
+///
+/// Each event reads it and each new task counts its references: those are not to share a cache line.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct LayerMark(u64);
 
 impl LayerMark {
@@ -90,7 +93,7 @@ pub(crate) fn with_extension<'r, R: LookupSpan<'r>, T>(
 
 /// Returns the innermost task that a span is in, itself included.
 pub(crate) fn innermost_task<'r, R: LookupSpan<'r>>(span: &SpanRef<'r, R>) -> Option<Arc<Task>> {
-    span.scope().filter_map(|span| task_of(&span)).find(|task| task.identity().is_task())
+    span.scope().filter_map(|span| task_of(&span)).find(|task| task.identity().is_task_or_passed())
 }
 
 /// Returns the task of a span by its handle, whatever layers and wrappers there are, if the registry is

@@ -34,6 +34,8 @@ pub(crate) struct Identity {
     tag: OnceLock<Tag>,
     /// Whether the id is there. Set after `draft` has it, never unset.
     is_task: AtomicBool,
+    /// Whether a lookup ever went past the span because it was no task. Never unset.
+    passed: AtomicBool,
     /// Whether the span was ever entered. Never unset.
     entered: AtomicBool,
     /// Whether lifecycle and separators belong to another process. Never unset.
@@ -66,6 +68,7 @@ impl Identity {
             draft: Mutex::new(Draft { retry: reserved.retry, status: reserved.status, ..Draft::default() }),
             tag: OnceLock::new(),
             is_task: AtomicBool::new(false),
+            passed: AtomicBool::new(false),
             entered: AtomicBool::new(false),
             continued: AtomicBool::new(false),
             retry: AtomicU32::new(0),
@@ -77,8 +80,8 @@ impl Identity {
     /// Takes over what a later record of the span says about who the task is. The first id stays; of the names the
     /// last before the task's first line.
     pub(crate) fn identify(&self, reserved: Reserved) {
-        if self.take_over(reserved) {
-            raise_epoch();
+        if self.take_over(reserved) && self.passed.load(Ordering::SeqCst) {
+            raise_epoch(); // see `is_task_or_passed`
         }
     }
 
@@ -114,6 +117,17 @@ impl Identity {
     /// asks whether the span was entered, and one that enters it and then asks for the id, at least one sees both.
     pub(crate) fn is_task(&self) -> bool {
         self.is_task.load(Ordering::SeqCst)
+    }
+
+    /// Returns whether the span is a task, for a lookup that goes past it if it is none.
+    ///
+    /// `is_task` and `passed` are in one order for all threads (SeqCst): of the thread that records a late id and the one that
+    /// looks, at least one sees the other, and either the lookup finds the task or its epoch is outdated.
+    pub(crate) fn is_task_or_passed(&self) -> bool {
+        self.is_task() || {
+            self.passed.store(true, Ordering::SeqCst);
+            self.is_task()
+        }
     }
 
     /// Notes that the span was entered.
