@@ -13,8 +13,8 @@
 //! is in it then, as the registry says, it is in that task. If it enters a child of the span that it was in, and the child is no
 //! task, it stays in the same task.
 //!
-//! A thread that comes back to a task's span, as each poll of a future does, finds its [`Tag`] by the span's id. A tag never
-//! changes while the span is there. Ids are used again (tracing-subscriber's after 8,191 spans at the soonest), so each tag has
+//! A thread that comes back to a task's span, as each poll of a future does, finds its [`Tag`] by the span's id. A tag doesn't
+//! change while the span is there. Ids are used again (tracing-subscriber's after 8,191 spans at the soonest), so each tag has
 //! a token that is gone before its id is. Nothing else is kept by an id: what surrounds a span that is no task, or one that
 //! the layer's filter hides, may be another task the next time.
 //!
@@ -167,15 +167,19 @@ fn at(span: u64) -> usize {
     (span % TAGS as u64) as usize
 }
 
-/// Notes that the thread has entered a span and is in it now, if that is a task's span whose tag is remembered. Returns whether
-/// it is.
-pub(crate) fn is_back(layer: u64, span: u64) -> bool {
+/// Notes that the thread has come back to a task's span, if it remembers the span's tag and `is_in` the span now. Returns
+/// whether it has. A line that `is_in` logs finds its tag in the registry.
+pub(crate) fn is_back(layer: u64, span: u64, is_in: &dyn Fn() -> bool) -> bool {
     let back = |slot: &mut Slot| {
-        let is_back = slot.has_tags_of(layer) && slot.fetch(span);
-        if is_back {
+        if !slot.has_tags_of(layer) || !slot.fetch(span) {
+            return false;
+        }
+        slot.epoch = UNKNOWN; // the tag may be another one now
+        let is_in = is_in();
+        if is_in {
             (slot.epoch, slot.place) = (epoch(), span);
         }
-        is_back
+        is_in
     };
     with_slot(layer, back).unwrap_or(false)
 }

@@ -14,7 +14,7 @@ use tracing_subscriber::{
     Layer,
     fmt::{MakeWriter, time::FormatTime},
     layer::Context,
-    registry::LookupSpan,
+    registry::{LookupSpan, SpanRef},
 };
 
 use super::{TaskLayer, unwinding};
@@ -109,38 +109,18 @@ where
         let (layer, number) = (self.mark.id(), id.into_u64());
         // It isn't if it was in it already: then the registry goes on in the span that was entered last.
         let is_in = || ctx.current_span().id() == Some(id);
-        let is_in_now = is_in();
-        if is_in_now && current::is_back(layer, number) {
+        if current::is_back(layer, number, &is_in) {
             return;
         }
         let Some(span) = ctx.span(id) else { return current::moved(layer) };
         if !declares_task(span.metadata()) {
             let is_parent = |place: &u64| span.parent().map_or(0, |parent| parent.id().into_u64()) == *place;
-            return match current::place(layer).filter(|_| is_in_now).filter(is_parent) {
+            return match current::place(layer).filter(is_parent).filter(|_| is_in()) {
                 Some(place) => current::stayed(layer, place, number),
                 None => current::moved(layer),
             };
         }
-        current::moved(layer);
-        let epoch = epoch();
-        let remember = |is_in: bool, token: Weak<()>, prefix: &[u8]| {
-            if is_in {
-                current::remember(layer, number, epoch, Some(token), prefix);
-            }
-        };
-        let still_to_begin = with_extension(&span, |extension| {
-            let task = &extension.task;
-            task.identity().set_entered();
-            let is_done = !task.identity().is_task()
-                || task.has_begun(&self.mark, |prefix| remember(is_in_now, extension.token(), prefix));
-            (!is_done).then(|| (Arc::clone(task), extension.token()))
-        });
-        drop(span);
-        if let Some((task, token)) = still_to_begin.flatten() {
-            self.entry(&task).begin(); // user code: it may enter spans
-            let is_in_still = is_in();
-            task.has_begun(&self.mark, |prefix| remember(is_in_still, token, prefix));
-        }
+        self.entered_task(span, id, &is_in);
     }
 
     fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
@@ -157,6 +137,41 @@ where
     fn on_close(&self, id: Id, ctx: Context<'_, S>) {
         if let Some(task) = ctx.span(&id).as_ref().and_then(task_of) {
             self.entry(&task).close(None);
+        }
+    }
+}
+
+impl<W, T> TaskLayer<W, T>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    T: FormatTime + Send + Sync + 'static,
+{
+    /// Begins the task whose span was entered, and remembers its tag if the thread `is_in` the span.
+    fn entered_task<S>(&self, span: SpanRef<'_, S>, id: &Id, is_in: &dyn Fn() -> bool)
+    where
+        S: Subscriber + for<'s> LookupSpan<'s>,
+    {
+        let layer = self.mark.id();
+        current::moved(layer);
+        let epoch = epoch();
+        let remember = |is_in: bool, token: Weak<()>, prefix: &[u8]| {
+            if is_in {
+                current::remember(layer, id.into_u64(), epoch, Some(token), prefix);
+            }
+        };
+        let is_in_now = is_in();
+        let still_to_begin = with_extension(&span, |extension| {
+            let task = &extension.task;
+            task.identity().set_entered();
+            let is_done = !task.identity().is_task()
+                || task.has_begun(&self.mark, |prefix| remember(is_in_now, extension.token(), prefix));
+            (!is_done).then(|| (Arc::clone(task), extension.token()))
+        });
+        drop(span);
+        if let Some((task, token)) = still_to_begin.flatten() {
+            self.entry(&task).begin(); // user code: it may enter spans
+            let is_in_still = is_in();
+            task.has_begun(&self.mark, |prefix| remember(is_in_still, token, prefix));
         }
     }
 }
