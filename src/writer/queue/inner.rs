@@ -176,6 +176,7 @@ impl Inner {
     }
 
     /// Takes lines: the whole way of a log call.
+    #[inline]
     pub(super) fn take(&self, lines: &[u8], kind: LineKind, was_cut: bool) {
         let count = if handoff::is_one_line(lines) { 1 } else { lines::count(lines) };
         if self.must_go_aside(kind) {
