@@ -1,5 +1,5 @@
-//! A lock that is never waited for: whoever finds it held does something else. So it can be used in a signal handler, and a thread that
-//! is not running holds nobody up.
+//! A lock that is never waited for: who finds it held is told by whom, and does something else. So it can be used in a signal handler, and
+//! a thread that is not running holds nobody up.
 //!
 //! Part of the only room with unsafe code.
 
@@ -7,12 +7,13 @@ use std::{
     cell::UnsafeCell,
     fmt,
     ops::{Deref, DerefMut},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 /// Something that one has at a time.
 pub(crate) struct TryLock<T> {
-    is_held: AtomicBool,
+    /// 0, or one more than the number of the thread that has it.
+    holder: AtomicU32,
     value: UnsafeCell<T>,
 }
 
@@ -24,21 +25,28 @@ pub(crate) struct Held<'a, T>(&'a TryLock<T>);
 
 impl<T> TryLock<T> {
     pub(crate) const fn new(value: T) -> Self {
-        TryLock { is_held: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        TryLock { holder: AtomicU32::new(0), value: UnsafeCell::new(value) }
     }
 
-    /// Locks, unless it is held.
+    /// Locks, for the thread with a number, unless it is held.
+    ///
+    /// # Errors
+    ///
+    /// The number of the thread that holds it.
     #[inline]
-    pub(crate) fn try_lock(&self) -> Option<Held<'_, T>> {
+    pub(crate) fn try_lock(&self, thread: u32) -> Result<Held<'_, T>, u32> {
         // Acquire: what the holder before has done is there.
-        (!self.is_held.swap(true, Ordering::Acquire)).then(|| Held(self))
+        match self.holder.compare_exchange(0, thread + 1, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => Ok(Held(self)),
+            Err(holder) => Err(holder - 1),
+        }
     }
 }
 
 impl<T> Drop for Held<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.0.is_held.store(false, Ordering::Release);
+        self.0.holder.store(0, Ordering::Release);
     }
 }
 
@@ -62,7 +70,7 @@ impl<T> DerefMut for Held<'_, T> {
 
 impl<T> fmt::Debug for TryLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TryLock").field("is_held", &self.is_held).finish_non_exhaustive()
+        f.debug_struct("TryLock").field("holder", &self.holder).finish_non_exhaustive()
     }
 }
 
@@ -75,10 +83,10 @@ mod tests {
     #[test]
     fn one_has_it_at_a_time() {
         let lock = TryLock::new(0_u64);
-        let count = |times: u64| {
+        let count = &|thread: u32| {
             let mut done = 0;
-            while done < times {
-                if let Some(mut held) = lock.try_lock() {
+            while done < 10_000 {
+                if let Ok(mut held) = lock.try_lock(thread) {
                     *held += 1;
                     done += 1;
                 } else {
@@ -86,8 +94,8 @@ mod tests {
                 }
             }
         };
-        thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(|| count(10_000)))));
-        let held = lock.try_lock().expect("nobody has it");
-        assert!(*held == 40_000 && lock.try_lock().is_none());
+        thread::scope(|scope| (0..4).for_each(|thread| drop(scope.spawn(move || count(thread)))));
+        let held = lock.try_lock(7).expect("nobody has it");
+        assert!(*held == 40_000 && lock.try_lock(8).is_err_and(|holder| holder == 7));
     }
 }

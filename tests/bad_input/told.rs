@@ -133,8 +133,5 @@ fn display_names_the_remedy_and_the_sources_say_nothing_twice() {
     assert_eq!(format!("{error:?}"), error.to_string());
     let long = "x".repeat(300);
     let error = InstanceFile::builder(dir.path(&long)).build().expect_err("no name is so long");
-    assert!(
-        error.to_string().ends_with(": the name is too long or not allowed here, give another path"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with(": the name is too long, give another path"), "{error}");
 }

@@ -14,6 +14,13 @@ use loom::{
 use super::{Lanes, Local, Room, Shape, protocol, shape};
 use crate::{sys::words::Words, writer::LineKind};
 
+/// Tries all orders in which each thread is interrupted so many times at most: all without a limit take hours.
+fn model(interruptions: usize, f: impl Fn() + Send + Sync + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(interruptions);
+    model.check(f);
+}
+
 /// Two lanes with blocks for two short lines each.
 fn lanes(blocks: usize) -> (Arc<Lanes>, Room) {
     let shape = Shape { head: 512, lanes: 2, block: 64, blocks };
@@ -77,7 +84,7 @@ fn a_line_that_follows_another_one_comes_behind_it() {
 
 #[test]
 fn memory_that_is_used_again_was_read() {
-    loom::model(|| {
+    model(3, || {
         let (lanes, room) = lanes(3);
         let room = Arc::new(Mutex::new(room));
         let producer = thread::spawn({
@@ -112,7 +119,7 @@ fn memory_that_is_used_again_was_read() {
 
 #[test]
 fn no_line_is_left_while_the_writer_sleeps() {
-    loom::model(|| {
+    model(3, || {
         let (lanes, mut room) = lanes(8);
         lend(&lanes, &mut room);
         let (mut local, mut out) = (Local::default(), Vec::new());

@@ -96,7 +96,7 @@ impl Lanes {
     /// The same for a lane by its number.
     #[inline]
     pub(super) fn append_to(&self, number: usize, lines: &[u8], count: u64) -> bool {
-        let Some(mut lane) = self.lanes[number].try_lock() else { return false };
+        let Ok(mut lane) = self.lanes[number].try_lock(threads::number()) else { return false };
         let has_room = lines.len() <= lane.granted && shape::entry(lines.len()) <= lane.left;
         if has_room {
             lane.append(self, number, lines, count);
@@ -142,15 +142,33 @@ impl Lanes {
         true
     }
 
-    /// Locks the lane of this thread, or, while that is held, another one: the stamps have their lines in order all the same.
+    /// Locks a lane, or, while that is held, another one: the stamps have the lines of a thread in order all the same.
     fn any(&self, mine: usize) -> Option<(usize, Held<'_, Lane>)> {
         for _ in 0..TRIES {
-            let mut numbers = (0..self.lanes.len()).map(|number| (mine + number) & (self.lanes.len() - 1));
-            let held = numbers.find_map(|number| Some((number, self.lanes[number].try_lock()?)));
-            if held.is_some() {
-                return held;
+            let numbers = (0..self.lanes.len()).map(|number| (mine + number) & (self.lanes.len() - 1));
+            let mut is_all_mine = true;
+            for number in numbers {
+                match self.lanes[number].try_lock(threads::number()) {
+                    Ok(held) => return Some((number, held)),
+                    Err(holder) => is_all_mine &= holder == threads::number(),
+                }
+            }
+            if is_all_mine {
+                return None;
             }
             thread::yield_now();
+        }
+        None
+    }
+
+    /// Locks a lane, unless a log call of this thread holds it, which a signal has interrupted, or the holder doesn't run.
+    fn this(&self, number: usize) -> Option<Held<'_, Lane>> {
+        for _ in 0..TRIES {
+            match self.lanes[number].try_lock(threads::number()) {
+                Ok(held) => return Some(held),
+                Err(holder) if holder == threads::number() => return None,
+                Err(_) => thread::yield_now(),
+            }
         }
         None
     }
@@ -158,7 +176,7 @@ impl Lanes {
     /// Holds a lane, as an interrupted log call does.
     #[cfg(all(test, not(tasklog_loom)))]
     pub(super) fn hold(&self, number: usize) -> impl Drop + use<'_> {
-        self.lanes[number].try_lock().expect("nobody holds it")
+        self.lanes[number].try_lock(threads::number()).expect("nobody holds it")
     }
 
     /// Returns whether so many bytes of such lines may go in, with what other lanes don't need.
@@ -177,13 +195,7 @@ impl Lanes {
     /// Takes back what lanes have been granted and don't need, and their blocks that were read.
     pub(in crate::writer) fn take_back(&self, room: &mut Room) {
         for number in 0..self.used() {
-            let lane = (0..TRIES).find_map(|_| {
-                self.lanes[number].try_lock().or_else(|| {
-                    thread::yield_now();
-                    None
-                })
-            });
-            let Some(mut lane) = lane else { continue };
+            let Some(mut lane) = self.this(number) else { continue };
             room.give_back(std::mem::take(&mut lane.granted));
             lane.give_back_blocks(self, number, room, true);
         }
@@ -222,7 +234,7 @@ impl Lanes {
     /// The number of this thread's lane.
     #[inline]
     fn mine(&self) -> usize {
-        threads::number() & (self.lanes.len() - 1)
+        threads::number() as usize & (self.lanes.len() - 1)
     }
 }
 

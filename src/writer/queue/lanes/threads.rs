@@ -34,15 +34,15 @@ impl Drop for Held {
 
 /// Returns the number of this thread.
 #[inline]
-pub(super) fn number() -> usize {
+pub(super) fn number() -> u32 {
     match NUMBER.get() {
         NONE => first(),
-        number => number as usize,
+        number => number,
     }
 }
 
 #[cold]
-fn first() -> usize {
+fn first() -> u32 {
     let (number, held) = match take() {
         Some(number) => (number, Held(number)),
         None => (BEYOND.fetch_add(1, Ordering::Relaxed) % MANY, Held(NONE)),
@@ -50,7 +50,7 @@ fn first() -> usize {
     NUMBER.set(number);
     // A thread that is past its destructors has given its number back before anybody could tell.
     let _ = HELD.try_with(|of_thread| of_thread.set(held));
-    number as usize
+    number
 }
 
 /// Takes the smallest number that no thread has.
@@ -73,7 +73,7 @@ mod tests {
         let mut most = 0;
         for _ in 0..20 {
             let together = Barrier::new(50);
-            let numbers: Vec<usize> = thread::scope(|scope| {
+            let numbers: Vec<u32> = thread::scope(|scope| {
                 let threads: Vec<_> = (0..50)
                     .map(|_| {
                         scope.spawn(|| {
