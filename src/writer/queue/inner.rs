@@ -186,7 +186,7 @@ impl Inner {
             self.cut.fetch_add(1, Ordering::Relaxed); // statistics only
         }
         if self.lanes.append(lines, count) {
-            self.go_on(kind.is_urgent());
+            self.go_on(kind, false);
         } else {
             self.take_slowly(lines, kind, count, was_cut);
         }
@@ -213,9 +213,9 @@ impl Inner {
             drop(core);
             return self.take_aside(lines, count, false); // a signal has interrupted it in every lane
         }
-        let is_pressing = kind.is_urgent() || core.room.is_half_full() || core.waiting > 0;
+        let is_pressing = core.room.is_half_full() || core.waiting > 0;
         drop(core);
-        self.go_on(is_pressing);
+        self.go_on(kind, is_pressing);
     }
 
     /// Returns whether there is room for so many bytes of such lines.
@@ -234,11 +234,11 @@ impl Inner {
     }
 
     #[inline]
-    fn go_on(&self, is_pressing: bool) {
-        if is_pressing {
-            self.lanes.number(shape::URGENT).store(1, Ordering::Relaxed);
+    fn go_on(&self, kind: LineKind, is_pressing: bool) {
+        if kind.is_urgent() {
+            self.lanes.number(shape::URGENT).store(1, Ordering::Release);
         }
-        self.wake_if_needed(is_pressing);
+        self.wake_if_needed(is_pressing || kind.is_urgent());
         if !self.is_threaded.load(Ordering::Relaxed) {
             self.see_off(self.options.patience());
         }

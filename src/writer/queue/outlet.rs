@@ -9,6 +9,7 @@ use std::{
     collections::VecDeque,
     io::{ErrorKind, Write},
     mem,
+    sync::atomic::Ordering,
     time::Instant,
 };
 
@@ -17,7 +18,7 @@ use super::{
     duty,
     failure::{Failure, calmly},
     inner::Inner,
-    lanes::Local,
+    lanes::{Local, shape},
     ledger::Ledger,
     side::SideLine,
 };
@@ -216,6 +217,7 @@ impl Outlet {
         drop(core);
         // The clock first: what comes into the lanes or the side buffer only now has a later stamp, and so has all that depends on it.
         if bytes.is_empty() && (pace > Pace::Full || queue.has_full_batch() || large.is_some()) {
+            queue.lanes.number(shape::URGENT).swap(0, Ordering::Acquire); // before the look: it sees the line
             self.local.look(&queue.lanes);
             self.next_of_side(queue);
             let to =
