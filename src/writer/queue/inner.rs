@@ -341,9 +341,7 @@ impl Inner {
     /// Has the sink flushed as soon as it isn't in the middle of a line, for what it has taken so far.
     #[cfg(all(feature = "multiprocess", unix))]
     pub(super) fn want_flush_of_settled(&self) {
-        let mut core = self.lock();
-        let mark = self.mark_of_settled(&core);
-        core.want_flush(mark);
+        self.lock().cleans = true;
     }
 
     /// Returns the counters as they are now.
