@@ -1,5 +1,5 @@
-//! A lock that is never waited for: who finds it held is told by whom, and does something else. So it can be used in a signal handler, and
-//! a thread that is not running holds nobody up.
+//! A lock that no thread waits for: a thread that finds it held learns which thread has it, and does something else. So a signal handler may
+//! use it, and a thread that is not running holds no other one up.
 //!
 //! Part of the only room with unsafe code.
 

@@ -2,27 +2,29 @@
 //!
 //! # The protocol
 //!
-//! A log call copies its line to the end of the *open batch*, under a short lock ([`core`]). When the next line doesn't fit,
-//! the batch is full and goes into a channel; written ones come back, and the last is the next to be filled, so that in the
-//! long run nothing is allocated. Bytes count as queued until the sink has taken them.
+//! A log call copies its line into the *lane* of its thread ([`lanes`]), and publishes where the lane ends. That is all, as long as the
+//! lane has room at hand. When it has none, the log call takes the lock of the [`core`], which counts the room of all lanes, and has
+//! its lane lent more of it. Bytes count as queued until the sink has taken them.
 //!
-//! The *sink* is in a [`slot`]: whoever takes it out is the only one who writes, has one turn ([`outlet`]: one write, or one
-//! flush), and puts it back. Nobody holds a lock while the sink runs. As a rule it is the writer's thread ([`run`]). It takes
-//! full batches while there are any, then *lingers* for a moment, so that more lines go into one system call, then takes the
-//! open batch, and sleeps when nothing more has come. Whether it lingers or sleeps is noted under the lock of the core. So
-//! whoever appends a line knows whether it is to be woken: when it sleeps, always; when it lingers, if the queue is half
-//! full, or somebody waits for room or for a flush, or the line is of level ERROR. It is woken after the lock is released.
+//! The *sink* is in a [`slot`]: the thread that takes it out is the only one that writes. It has one turn ([`outlet`]: one write, or
+//! one flush), and puts the sink back. Nobody holds a lock while the sink runs. As a rule it is the writer's thread ([`run`]). For a turn
+//! it merges up to 64 KiB of lines out of the lanes, by their stamps. It works while there is as much as that, then *lingers* for a
+//! moment, so that more lines go into one system call, then takes what is there, and sleeps when nothing more has come. It says
+//! in the lanes' memory whether it lingers or sleeps, and looks once more before it does. A log call looks at that after it has
+//! published. If the writer's thread sleeps, the log call wakes it. If it lingers, the log call wakes it for a line of level ERROR, when the queue
+//! is half full, or when somebody waits for room.
 //!
-//! Without that thread (after the end of the queue, in a child of fork) whoever logs appends its line like anybody, and then
-//! takes turns with the sink until the line is written.
+//! Without that thread (after the end of the queue, in a child of fork) a log call appends its line as ever, and then takes turns with
+//! the sink until the line is written.
 //!
-//! Who can't have the lock, because this thread may be holding it ([`duty`]), and who must not wait, because this thread is the
-//! one that makes room, puts its line into the *side buffer* ([`side`]), which has no lock. It is written at the place in the
-//! order of all lines where it was logged. What is logged while such a line is written is only counted: a sink that logs
-//! whenever it is called would otherwise keep itself busy for ever.
+//! A log call takes the lock of the core only if this thread can't be holding it ([`duty`]), and never waits on the thread that makes
+//! room. Where it must not, its line goes into the *side buffer* ([`side`]), which has no lock, with a stamp: it is written at its
+//! place in the order of all lines. What is logged while such a line is written is only counted: a sink that logs whenever it is called
+//! would otherwise keep itself busy for ever.
 //!
-//! Of what is shared, only the side buffer's counters, and copies of two numbers for those who can't have the lock, are atomics
-//! of its own: they order nothing. Everything else goes through a mutex or a channel.
+//! What threads share without a lock is in [`lanes`], with the order that makes it sound, and modelled with loom. The counters of the side
+//! buffer, and a copy of one number for those who can't have the lock, are atomics that order nothing. Everything else goes through a
+//! mutex or a channel.
 
 mod builder;
 #[cfg(all(feature = "multiprocess", unix))]
@@ -87,8 +89,9 @@ pub enum Overflow {
 
 /// A bounded queue: whoever logs puts a line into it and goes on, and one thread writes to a sink.
 ///
-/// A log call costs a copy of the line. The sink, which is any [`io::Write`], gets whole lines, in the order in which each thread
-/// logged them, up to 64 KiB with one call; so a file on a slow disk, a socket, or a writer that compresses holds nobody up. A
+/// A log call costs a copy of the line, and threads that log don't meet. The sink, which is any [`io::Write`], gets whole lines, up to 64 KiB with
+/// one call: those of a thread in the order in which it logged them, and a line that was logged after the log call of another one had
+/// returned behind that, also on another thread. So a file on a slow disk, a socket, or a writer that compresses holds nobody up. A
 /// line is there within 50 ms, one of level ERROR at once. While nothing is logged the thread sleeps.
 ///
 /// Clones share the queue. It ends with its [`QueueGuard`], or with its last clone.

@@ -4,8 +4,8 @@
 //! calls (a signal handler, a `Display`). So nothing in here waits, or takes a lock: it is a channel with room for a number of
 //! lines, and a count of the bytes in it.
 //!
-//! Each line bears the position that the queue had when it was logged: so it is written behind all that its thread had
-//! logged before, and in front of all that comes later.
+//! Each line bears a stamp, as those in lanes do: so it is written behind all that its thread had logged before, and in front of all
+//! that comes later.
 
 #[cfg(not(tasklog_loom))]
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
