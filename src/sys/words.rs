@@ -44,7 +44,7 @@ mod real {
             // The allocator clears memory of a larger alignment itself, and so touches it all. So it is aligned here.
             let layout =
                 Layout::from_size_align(bytes.checked_add(ALIGNED)?, align_of::<AtomicU64>()).ok()?;
-            if bytes % size_of::<AtomicU64>() != 0 {
+            if bytes & 7 != 0 {
                 return None;
             }
             // SAFETY: the layout is of more than 0 bytes.

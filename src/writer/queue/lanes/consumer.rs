@@ -104,7 +104,7 @@ impl Cursor {
     /// That can't be.
     pub(in crate::writer) fn look(&mut self, end: u64, base: u64, shape: &Shape) -> Result<(), Flaw> {
         let most = (shape.blocks * shape.block) as u64;
-        if end < self.end || end % 8 != 0 || end - self.position > most + shape.block as u64 {
+        if end < self.end || end & 7 != 0 || end - self.position > most + shape.block as u64 {
             let (before, taken) = (self.end, self.position);
             return Err(Flaw::Nonsense(format!(
                 "says that a lane ends at {end}: it did at {before}, of which {taken} are taken"
