@@ -31,6 +31,7 @@ pub(in crate::writer) trait Source {
 
 /// What can't be used, and why: a text that goes on from "the ring …".
 #[derive(Debug)]
+#[allow(dead_code, reason = "of a process's own memory it is said by a panic, which shows it")]
 pub(in crate::writer) enum Flaw {
     /// It can't be opened or read, now.
     Io(io::Error),

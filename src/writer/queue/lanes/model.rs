@@ -61,7 +61,7 @@ fn a_line_that_follows_another_one_comes_behind_it() {
         let first = thread::spawn({
             let (lanes, token) = (Arc::clone(&lanes), Arc::clone(&token));
             move || {
-                log(&lanes, 1, b"a\n");
+                log(&lanes, 0, b"a\n"); // the lane that is looked at first
                 token.store(true, Ordering::Release);
             }
         });
@@ -69,7 +69,7 @@ fn a_line_that_follows_another_one_comes_behind_it() {
             let lanes = Arc::clone(&lanes);
             move || {
                 if token.load(Ordering::Acquire) {
-                    log(&lanes, 0, b"b\n");
+                    log(&lanes, 1, b"b\n");
                 }
             }
         });

@@ -52,6 +52,7 @@ pub(in crate::writer) fn between_reads() {
 }
 
 /// The collector: after it has read lines, before it says so. And between the two times that it says so.
+#[cfg(any(all(feature = "multiprocess", unix), all(test, tasklog_loom)))]
 #[inline]
 pub(in crate::writer) fn before_taken() {
     fence(Ordering::SeqCst);

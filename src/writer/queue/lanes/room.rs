@@ -89,6 +89,7 @@ impl Room {
     }
 
     /// Returns whether nothing is granted.
+    #[cfg(any(all(feature = "multiprocess", unix), test))]
     pub(in crate::writer) fn is_empty(&self) -> bool {
         self.granted == 0
     }

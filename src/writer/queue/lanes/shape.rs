@@ -130,7 +130,7 @@ mod tests {
             assert!(shape.slot(shape.lanes - 1) + SLOT <= shape.next(0));
             assert!(shape.next(shape.blocks as u32 - 1) + 8 <= shape.data(0));
             assert_eq!(shape.data(shape.blocks as u32 - 1) + shape.block, shape.len());
-            assert!(shape.data(0) % PAGE == 0 && shape.block % PAGE == 0);
+            assert_eq!((shape.data(0) % PAGE, shape.block % PAGE), (0, 0));
         }
         assert_eq!(Shape::in_process(usize::MAX).blocks, MOST_BLOCKS);
     }
