@@ -13,8 +13,8 @@ pub(crate) fn now() -> u64 {
         (libc::clock_gettime(libc::CLOCK_MONOTONIC, time.as_mut_ptr()) == 0).then(|| time.assume_init())
     };
     time.map_or(0, |time| {
-        let (seconds, nanos) = (i64::from(time.tv_sec), i64::from(time.tv_nsec));
-        seconds.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(nanos.cast_unsigned())
+        let [seconds, nanos] = [i64::from(time.tv_sec), i64::from(time.tv_nsec)].map(|part| part as u64);
+        seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos)
     })
 }
 

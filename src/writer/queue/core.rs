@@ -40,7 +40,7 @@ pub(super) struct Core {
     pub(super) mode: Mode,
     /// How much may still go into the lanes.
     pub(super) room: Room,
-    /// A line that is larger than all of them, and its stamp.
+    /// A line that is too large for them, and its stamp.
     pub(super) large: Option<(u64, Vec<u8>)>,
     /// Lines that were gathered elsewhere, and memory for such.
     pub(super) batch: Option<Vec<u8>>,
@@ -113,7 +113,7 @@ impl Core {
         }
     }
 
-    /// Takes a line that is larger than the queue, when nothing else is there.
+    /// Takes a line that is too large for a lane, when nothing else is there.
     pub(super) fn take_large(&mut self, lines: &[u8], count: u64) {
         self.room.grant(lines.len());
         self.accepted += count;

@@ -78,6 +78,8 @@ pub(super) struct Inner {
     pub(super) side: Side,
     /// A copy of a number of the core, for those who can't have its lock.
     settled: AtomicU64,
+    /// Bytes that were too many for a lane.
+    beyond: AtomicU64,
     /// Lines that were cut.
     cut: AtomicU64,
     pub(super) slot: Slot,
@@ -149,6 +151,7 @@ impl Inner {
             is_threaded: AtomicBool::new(mode == Mode::Threaded),
             side: Side::new(),
             settled: AtomicU64::new(0),
+            beyond: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             slot: Slot::new(outlet),
             thread: OnceLock::new(),
@@ -226,6 +229,7 @@ impl Inner {
     /// Appends lines for which there is room.
     fn append(&self, core: &mut Core, lines: &[u8], count: u64) -> bool {
         if core.room.is_too_large(lines.len()) {
+            self.beyond.fetch_add(lines.len() as u64, Ordering::Relaxed);
             core.take_large(lines, count);
             return true;
         }
@@ -329,7 +333,8 @@ impl Inner {
 
     /// Returns how many bytes wait, as far as that can be told without the lock.
     pub(super) fn pending_bytes(&self) -> u64 {
-        self.lanes.totals().1.saturating_sub(self.settled.load(Ordering::Relaxed))
+        let taken = self.lanes.totals().1 + self.beyond.load(Ordering::Relaxed);
+        taken.saturating_sub(self.settled.load(Ordering::Relaxed))
     }
 
     /// Returns whether all that was taken is written or lost.

@@ -213,15 +213,16 @@ impl Outlet {
             core.empty = mem::replace(&mut bytes, batch);
             self.main_to = stamp::now();
         }
-        let large = core.large.as_ref().map(|(stamp, _)| *stamp);
+        let has_large = core.large.is_some();
         drop(core);
         // The clock first: what comes into the lanes or the side buffer only now has a later stamp, and so has all that depends on it.
-        if bytes.is_empty() && (pace > Pace::Full || queue.has_full_batch() || large.is_some()) {
+        if bytes.is_empty() && (pace > Pace::Full || queue.has_full_batch() || has_large) {
             queue.lanes.number(shape::URGENT).swap(0, Ordering::Acquire); // before the look: it sees the line
             self.local.look(&queue.lanes);
             self.next_of_side(queue);
-            let to =
-                large.unwrap_or(u64::MAX).min(if self.side.is_done() { u64::MAX } else { self.side_stamp });
+            let large = queue.lock().large.as_ref().map(|(stamp, _)| *stamp);
+            let side = (!self.side.is_done()).then_some(self.side_stamp);
+            let to = large.into_iter().chain(side).min().unwrap_or(u64::MAX);
             bytes.shrink_to(2 * LARGEST_BATCH); // what a long line has made larger
             self.main_to = self.local.gather(&queue.lanes, to, LARGEST_BATCH, &mut bytes);
             if bytes.is_empty() {

@@ -175,6 +175,7 @@ impl Cursor {
     fn fetch_more(&mut self, source: &impl Source, len: usize) -> Result<(), Flaw> {
         self.fetched.drain(..self.at);
         self.at = 0;
+        self.fetched.shrink_to(2 * FETCH.max(len)); // what a long entry has made larger
         while self.fetched.len() < len.max(FETCH) && self.fetched_to < self.end {
             self.find_block(source)?;
             let room = (len.max(FETCH) - self.fetched.len()) as u64;

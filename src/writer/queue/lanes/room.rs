@@ -8,6 +8,9 @@ use crate::writer::LineKind;
 const FOR_ERRORS: usize = 64 * 1024;
 pub(in crate::writer) const RESERVED: usize = 2 * FOR_ERRORS;
 
+/// No entry of a lane is longer.
+const MOST_IN_A_LANE: usize = 256 * 1024 * 1024;
+
 /// How much of the room beyond the capacity is for such lines.
 pub(in crate::writer) fn beyond(kind: LineKind) -> usize {
     match kind {
@@ -39,7 +42,8 @@ impl Room {
     /// Returns whether so many bytes of such lines may go in. A line larger than the whole queue passes alone.
     pub(in crate::writer) fn has(&self, bytes: usize, kind: LineKind) -> bool {
         let needed = self.granted.saturating_add(bytes);
-        self.granted == 0 || needed <= self.capacity || needed <= self.capacity.saturating_add(beyond(kind))
+        let is_within = needed <= self.capacity || needed <= self.capacity.saturating_add(beyond(kind));
+        self.granted == 0 || (is_within && !self.is_too_large(bytes))
     }
 
     /// Returns whether such a line needs the queue to be nearly empty: it would never find room beside others.
@@ -47,9 +51,9 @@ impl Room {
         bytes > self.capacity / 2
     }
 
-    /// Returns whether a line is larger than the whole queue: no lane has the blocks for it.
+    /// Returns whether no lane may have the blocks for so many bytes: they pass alone.
     pub(in crate::writer) fn is_too_large(&self, bytes: usize) -> bool {
-        bytes > self.capacity
+        bytes > self.capacity.saturating_add(RESERVED).min(MOST_IN_A_LANE)
     }
 
     /// Grants bytes.

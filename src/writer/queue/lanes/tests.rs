@@ -182,3 +182,16 @@ proptest! {
         prop_assert_eq!(found, logged);
     }
 }
+
+#[test]
+fn lines_of_level_error_have_lanes_however_small_the_queue_is() {
+    let (lanes, mut room) = small(1, 4096);
+    let (line, error) = ([&[b'x'; 999][..], b"\n"].concat(), LineKind(LineKind::URGENT));
+    for number in 0..60 {
+        assert!(lanes.has_room(&mut room, 1000, error) && !room.is_too_large(1000), "{number}");
+        assert!(lanes.append_near(number % 4, &mut room, &line, 1, true));
+    }
+    assert_eq!(read(&lanes, &mut Local::default(), usize::MAX).0, line.repeat(60));
+    let (_, mut empty) = small(1, 4096);
+    assert!(lanes.has_room(&mut empty, 1 << 20, PLAIN) && empty.is_too_large(1 << 20), "it passes alone");
+}
