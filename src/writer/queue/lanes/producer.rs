@@ -1,6 +1,7 @@
 //! The producers' end: a log call copies its lines into the lane of its thread.
 
 use std::{
+    hint,
     sync::atomic::Ordering::{Acquire, Relaxed, Release},
     thread,
 };
@@ -27,9 +28,12 @@ const WAS_ASKED: &str = "room was asked for; this is a bug in tracing-tasklog";
 /// The part of a slot that producers write.
 const SLOT_WORDS: usize = 4;
 
-/// How often somebody who needs a lane that is held lets the holder run: as a rule that takes some nanoseconds. The holder may be what a
-/// signal handler has interrupted: so it isn't waited for.
-const TRIES: u32 = 1000;
+/// How often a thread that needs a lane which another one holds tries again. As a rule that one needs it for some nanoseconds. But a signal
+/// handler may have interrupted it, and now wait for a lock that this thread has: so it isn't waited for.
+const TRIES: u32 = 100;
+
+/// The last tries let other threads run in between: not more, as on a busy machine each takes milliseconds.
+const YIELDS: u32 = 2;
 
 /// The lanes of a queue.
 #[derive(Debug)]
@@ -144,7 +148,7 @@ impl Lanes {
 
     /// Locks a lane, or, while that is held, another one: the stamps have the lines of a thread in order all the same.
     fn any(&self, mine: usize) -> Option<(usize, Held<'_, Lane>)> {
-        for _ in 0..TRIES {
+        for tried in 0..TRIES {
             let numbers = (0..self.lanes.len()).map(|number| (mine + number) & (self.lanes.len() - 1));
             let mut is_all_mine = true;
             for number in numbers {
@@ -156,18 +160,18 @@ impl Lanes {
             if is_all_mine {
                 return None;
             }
-            thread::yield_now();
+            pause(tried);
         }
         None
     }
 
     /// Locks a lane, unless a log call of this thread holds it, which a signal has interrupted, or the holder doesn't run.
     fn this(&self, number: usize) -> Option<Held<'_, Lane>> {
-        for _ in 0..TRIES {
+        for tried in 0..TRIES {
             match self.lanes[number].try_lock(threads::number()) {
                 Ok(held) => return Some(held),
                 Err(holder) if holder == threads::number() => return None,
-                Err(_) => thread::yield_now(),
+                Err(_) => pause(tried),
             }
         }
         None
@@ -236,6 +240,11 @@ impl Lanes {
     fn mine(&self) -> usize {
         threads::number() as usize & (self.lanes.len() - 1)
     }
+}
+
+/// Gives the holder of a lane a moment.
+fn pause(tried: u32) {
+    if tried + YIELDS < TRIES { hint::spin_loop() } else { thread::yield_now() }
 }
 
 impl Lane {
