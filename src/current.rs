@@ -156,6 +156,12 @@ impl Slot {
 }
 
 impl Tag {
+    /// Keeps nothing but the memory: a log call allocates none if it can be helped.
+    fn forget(&mut self) {
+        (self.span, self.token) = (0, Weak::new());
+        self.prefix.clear();
+    }
+
     /// Returns whether it is the one of this task's span, which is still there.
     fn is_of(&self, span: u64) -> bool {
         self.span == span && self.token.strong_count() > 0
@@ -204,7 +210,8 @@ pub(crate) fn recall(layer: u64, out: &mut Buf) -> bool {
 pub(crate) fn remember(layer: u64, place: u64, epoch: u64, token: Option<Weak<()>>, prefix: &[u8]) {
     with_slot(layer, |slot| {
         if !slot.has_tags_of(layer) {
-            *slot = Slot { layer, placement: PLACEMENT.load(Ordering::Relaxed), ..EMPTY };
+            (slot.layer, slot.placement) = (layer, PLACEMENT.load(Ordering::Relaxed));
+            slot.others.iter_mut().chain([&mut slot.tag]).for_each(Tag::forget);
         }
         (slot.epoch, slot.place) = (epoch, place);
         if token.is_some() || slot.tag.prefix != prefix {
