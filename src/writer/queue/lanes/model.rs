@@ -37,7 +37,7 @@ fn lend(lanes: &Lanes, room: &mut Room) {
 
 /// Logs, as a log call does it.
 fn log(lanes: &Lanes, number: usize, line: &[u8]) -> bool {
-    assert!(lanes.append_to(number, line, 1), "it was lent");
+    assert!(lanes.append_as(0, number, line, 1), "it was lent");
     protocol::wakes(lanes.number(shape::STATE), false)
 }
 

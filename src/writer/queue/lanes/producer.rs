@@ -94,13 +94,14 @@ impl Lanes {
     /// Appends lines to the lane of this thread, `count` in number, if it has room for them at hand.
     #[inline]
     pub(in crate::writer) fn append(&self, lines: &[u8], count: u64) -> bool {
-        self.append_to(self.mine(), lines, count)
+        let thread = threads::number();
+        self.append_as(thread, thread as usize & (self.lanes.len() - 1), lines, count)
     }
 
-    /// The same for a lane by its number.
+    /// The same for a thread and a lane by their numbers.
     #[inline]
-    pub(super) fn append_to(&self, number: usize, lines: &[u8], count: u64) -> bool {
-        let Ok(mut lane) = self.lanes[number].try_lock(threads::number()) else { return false };
+    pub(super) fn append_as(&self, thread: u32, number: usize, lines: &[u8], count: u64) -> bool {
+        let Ok(mut lane) = self.lanes[number].try_lock(thread) else { return false };
         let has_room = lines.len() <= lane.granted && shape::entry(lines.len()) <= lane.left;
         if has_room {
             lane.append(self, number, lines, count);
@@ -249,7 +250,7 @@ fn pause(tried: u32) {
 
 impl Lane {
     /// Appends lines, for which there is room, and has them read.
-    #[inline]
+    #[inline(always)]
     fn append(&mut self, lanes: &Lanes, number: usize, lines: &[u8], count: u64) {
         let len = shape::entry(lines.len());
         let header = [lines.len() as u64 | count << 32, stamp::now()];
@@ -321,8 +322,8 @@ impl Lane {
             self.taken = taken;
         }
         let block = lanes.shape.block as u64;
-        // Not the one that ends where it was taken to: it says which comes next.
-        while self.ahead < self.blocks && self.taken > self.begin + block {
+        // The reader that has read one to its end goes on at `BASE`.
+        while self.ahead < self.blocks && self.taken >= self.begin + block {
             self.give_back_first(lanes, room);
             self.begin += block;
         }

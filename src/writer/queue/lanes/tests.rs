@@ -16,7 +16,7 @@ fn small(capacity: usize, block: usize) -> (Lanes, Room) {
 
 /// Appends lines as a log call does, if there is room.
 fn log(lanes: &Lanes, room: &mut Room, number: usize, line: &[u8]) -> bool {
-    lanes.append_to(number, line, 1)
+    lanes.append_as(0, number, line, 1)
         || (lanes.has_room(room, line.len(), PLAIN) && lanes.append_near(number, room, line, 1, true))
 }
 
@@ -112,9 +112,9 @@ fn who_finds_every_lane_held_is_told_so() {
     let (lanes, mut room) = small(1 << 16, 4096);
     assert!(log(&lanes, &mut room, 0, b"line\n"));
     let held: Vec<_> = (0..4).map(|number| lanes.hold(number)).collect();
-    assert!(!lanes.append_to(0, b"line\n", 1) && !lanes.append_near(0, &mut room, b"line\n", 1, true));
+    assert!(!lanes.append_as(0, 0, b"line\n", 1) && !lanes.append_near(0, &mut room, b"line\n", 1, true));
     drop(held);
-    assert!(lanes.append_to(0, b"line\n", 1));
+    assert!(lanes.append_as(0, 0, b"line\n", 1));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn lines_of_many_threads_are_read_once_and_each_thread_s_in_order() {
     let produce = |thread: usize| {
         for n in 0..LINES {
             let line = line(thread, n);
-            while !lanes.append_to(thread % 4, line.as_bytes(), 1)
+            while !lanes.append_as(thread as u32, thread % 4, line.as_bytes(), 1)
                 && !log(&lanes, &mut room.lock().expect("no panic"), thread % 4, line.as_bytes())
             {
                 thread::yield_now();
