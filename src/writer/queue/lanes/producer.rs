@@ -23,8 +23,6 @@ use crate::{
     writer::LineKind,
 };
 
-const WAS_ASKED: &str = "room was asked for; this is a bug in tracing-tasklog";
-
 /// The part of a slot that producers write.
 const SLOT_WORDS: usize = 4;
 
@@ -135,14 +133,15 @@ impl Lanes {
             self.number(shape::USED).fetch_max(number as u64 + 1, Release);
         }
         lane.give_back_blocks(self, number, room, false);
+        while lane.left + lane.ahead * self.shape.block < shape::entry(lines.len()) {
+            let Some(block) = room.take_block() else { return false };
+            lane.add_block(self, block);
+        }
         let needed = lines.len().saturating_sub(lane.granted);
         room.grant(needed);
         let spare = if takes_spare { room.spare(&self.shape) } else { 0 };
         room.grant(spare);
         lane.granted += needed + spare;
-        while lane.left + lane.ahead * self.shape.block < shape::entry(lines.len()) {
-            lane.add_block(self, room.take_block().expect(WAS_ASKED));
-        }
         lane.append(self, number, lines, count);
         true
     }
