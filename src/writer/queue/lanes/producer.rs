@@ -139,7 +139,7 @@ impl Lanes {
         }
         let needed = lines.len().saturating_sub(lane.granted);
         room.grant(needed);
-        let spare = if takes_spare { room.spare(&self.shape) } else { 0 };
+        let spare = if takes_spare { room.spare(self.used(), self.shape.block) } else { 0 };
         room.grant(spare);
         lane.granted += needed + spare;
         lane.append(self, number, lines, count);

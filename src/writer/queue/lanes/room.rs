@@ -61,9 +61,9 @@ impl Room {
         self.granted += bytes;
     }
 
-    /// Returns how much a lane may have beyond what it needs: less, the less room there is.
-    pub(super) fn spare(&self, shape: &Shape) -> usize {
-        (self.capacity.saturating_sub(self.granted) / (4 * shape.lanes)).min(shape.block)
+    /// Returns how much one of so many lanes may have beyond what it needs, a block at most: less, the less room there is.
+    pub(super) fn spare(&self, lanes: usize, block: usize) -> usize {
+        (self.capacity.saturating_sub(self.granted) / (4 * lanes.max(1))).min(block)
     }
 
     /// So many bytes were written or lost, or are not needed.
