@@ -7,10 +7,11 @@ use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     io,
+    sync::{Mutex, PoisonError},
 };
 
 use support::dir::Dir;
-use tracing::Dispatch;
+use tracing::{Dispatch, Subscriber};
 use tracing_subscriber::prelude::*;
 use tracing_tasklog::{TaskLayer, task_span, writer::InstanceFile};
 
@@ -68,7 +69,12 @@ fn log_some(task: &tracing::Span, child: &tracing::Span) {
     tracing::error!(code = -7_i64, "outside");
 }
 
-fn in_steady_state(subscriber: &Dispatch) -> u64 {
+/// A new `Dispatch` has all threads forget what they remember of their tasks: that is no steady state. So there is one at a time.
+static ONE: Mutex<()> = Mutex::new(());
+
+fn in_steady_state(subscriber: impl Subscriber + Send + Sync + 'static) -> u64 {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let subscriber = &Dispatch::new(subscriber);
     tracing::dispatcher::with_default(subscriber, || {
         let task = task_span!("send_email", "abc12345", to = "user@example.com");
         let child = tracing::info_span!(parent: &task, "child");
@@ -81,13 +87,13 @@ fn in_steady_state(subscriber: &Dispatch) -> u64 {
 fn an_event_into_a_null_writer_allocates_nothing() {
     let layer =
         TaskLayer::new(io::sink).with_lifecycle(true).with_level(true).with_target(true).with_process(true);
-    assert_eq!(in_steady_state(&Dispatch::new(tracing_subscriber::registry().with(layer))), 0);
+    assert_eq!(in_steady_state(tracing_subscriber::registry().with(layer)), 0);
 }
 
 #[test]
 fn nor_does_one_that_shows_the_fields_of_its_span() {
     let layer = TaskLayer::new(io::sink).with_span_fields(true);
-    assert_eq!(in_steady_state(&Dispatch::new(tracing_subscriber::registry().with(layer))), 0);
+    assert_eq!(in_steady_state(tracing_subscriber::registry().with(layer)), 0);
 }
 
 #[test]
@@ -95,7 +101,7 @@ fn nor_does_one_into_a_file() {
     let dir = Dir::new();
     let file = InstanceFile::builder(dir.path("tasks.log")).build().expect("a writable folder");
     let layer = TaskLayer::new(file.clone());
-    assert_eq!(in_steady_state(&Dispatch::new(tracing_subscriber::registry().with(layer))), 0);
+    assert_eq!(in_steady_state(tracing_subscriber::registry().with(layer)), 0);
     assert_eq!(file.stats().written_lines, 5 * 1010);
 }
 
@@ -109,7 +115,7 @@ fn nor_does_one_into_a_queue() {
     let queue = tracing_tasklog::writer::SharedQueue::builder().capacity_bytes(64 * 1024).spawn(file);
     let (queue, guard) = queue.expect("a thread can be made");
     let layer = TaskLayer::new(queue);
-    assert_eq!(in_steady_state(&Dispatch::new(tracing_subscriber::registry().with(layer))), 0);
+    assert_eq!(in_steady_state(tracing_subscriber::registry().with(layer)), 0);
     assert_eq!(guard.shutdown(std::time::Duration::from_secs(20)).written, 5 * 1010);
 }
 
