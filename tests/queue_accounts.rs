@@ -5,7 +5,7 @@ mod support;
 
 use std::{
     io::{self, Write as _},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -21,6 +21,9 @@ const ROUNDS: u64 = 10_000;
 
 /// How long the counters are watched.
 const WATCHED: Duration = Duration::from_secs(2);
+
+/// As many bytes as an `InstanceFile` keeps at least, with every option at its default.
+const KEPT: u64 = 40 << 20;
 
 #[test]
 fn child_drops_queues_before_their_guards() {
@@ -75,8 +78,14 @@ fn a_queue_and_the_file_behind_it_never_count_more_than_was_accepted() {
     let dir = Dir::new();
     let writer = TaskWriter::open(&format!("queued+instance:{}", dir.path("tasks.log").display()));
     let writer = writer.expect("the folder is the test's own");
+    // No more than fits into the live file and its backups: else the oldest lines are removed.
+    let bytes = AtomicU64::new(0);
     watch(
-        || writer.clone().write_all(b"one\ntwo\n").expect("writing never fails"),
+        || {
+            if bytes.fetch_add(8, Ordering::Relaxed) < KEPT {
+                writer.clone().write_all(b"one\ntwo\n").expect("writing never fails");
+            }
+        },
         || writer.stats(),
         |stats| {
             let counted = stats.written_lines + stats.dropped_lines + stats.queued_lines;
