@@ -12,18 +12,18 @@ pub(crate) fn now() -> u64 {
     let time = unsafe {
         (libc::clock_gettime(libc::CLOCK_MONOTONIC, time.as_mut_ptr()) == 0).then(|| time.assume_init())
     };
-    time.map_or(0, |time| {
+    time.map_or(1, |time| {
         let [seconds, nanos] = [i64::from(time.tv_sec), i64::from(time.tv_nsec)].map(|part| part as u64);
         seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos)
     })
 }
 
-/// Returns the nanoseconds since the first call: whatever happens after this call has a later stamp, or the same.
+/// Returns the nanoseconds since the first call, at least 1: whatever happens after this call has a later stamp, or the same.
 #[cfg(not(any(unix, tasklog_loom)))]
 pub(crate) fn now() -> u64 {
     static BEGAN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     let began = BEGAN.get_or_init(std::time::Instant::now);
-    u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
 }
 
 /// The clock as the model has it: all threads read it in one order, and that orders nothing else.

@@ -18,7 +18,7 @@ pub(crate) struct TryLock<T> {
 }
 
 // SAFETY: the value is reached by way of a `Held` only, of which there is one at a time. It goes from thread to thread with the lock.
-unsafe impl<T: Send> Sync for TryLock<T> {}
+unsafe impl<T: Send + Sync> Sync for TryLock<T> {}
 
 /// The right to what is locked, until this is dropped.
 pub(crate) struct Held<'a, T>(&'a TryLock<T>);
@@ -40,6 +40,13 @@ impl<T> TryLock<T> {
             Ok(_) => Ok(Held(self)),
             Err(holder) => Err(holder - 1),
         }
+    }
+}
+
+impl<T> TryLock<T> {
+    /// Returns the number of the thread that holds it.
+    pub(crate) fn holder(&self) -> Option<u32> {
+        self.holder.load(Ordering::Relaxed).checked_sub(1)
     }
 }
 
@@ -96,6 +103,7 @@ mod tests {
         };
         thread::scope(|scope| (0..4).for_each(|thread| drop(scope.spawn(move || count(thread)))));
         let held = lock.try_lock(7).expect("nobody has it");
+        assert_eq!(lock.holder(), Some(7));
         assert!(*held == 40_000 && lock.try_lock(8).is_err_and(|holder| holder == 7));
     }
 }

@@ -49,6 +49,8 @@ mod registry;
 mod run;
 mod side;
 mod slot;
+#[cfg(all(test, not(tasklog_loom)))]
+mod tests;
 mod waiting;
 
 use std::{fmt, io, sync::Arc, time::Duration};

@@ -63,6 +63,50 @@ fn an_error_is_in_the_file_at_once() {
     }
 }
 
+/// A sink that is held up in its first call, and then tells when it has a line of level ERROR.
+struct HeldUp {
+    go_on: Receiver<()>,
+    went_on: Option<Instant>,
+    tell: Sender<Duration>,
+}
+
+impl Write for HeldUp {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let went_on = *self.went_on.get_or_insert_with(|| {
+            self.go_on.recv().expect("it is told");
+            Instant::now()
+        });
+        if bytes.windows(12).any(|part| part == b"look at this") {
+            self.tell.send(went_on.elapsed()).map_err(io::Error::other)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_error_behind_more_than_one_write_is_written_at_once() {
+    let delay = |_| {
+        let (go, go_on) = mpsc::channel();
+        let (tell, told) = mpsc::channel();
+        let sink = HeldUp { go_on, went_on: None, tell };
+        let (queue, _guard) = SharedQueue::builder().spawn(sink).expect("a thread can be made");
+        under(TaskLayer::new(queue), || {
+            error!("the first");
+            (0..90).for_each(|_| info!("{}", "x".repeat(1000)));
+            error!("look at this");
+        });
+        go.send(()).expect("it waits");
+        told.recv_timeout(LATEST).expect("the line is written")
+    };
+    let mut delays: Vec<Duration> = (0..10).map(delay).collect();
+    delays.sort_unstable();
+    assert!(delays[2] < Duration::from_millis(8), "{delays:?}");
+}
+
 #[test]
 fn any_line_is_in_the_file_within_50_ms() {
     for pause in PAUSES {
@@ -73,7 +117,7 @@ fn any_line_is_in_the_file_within_50_ms() {
 
 #[cfg(target_os = "linux")]
 mod wake_ups {
-    use std::fs;
+    use std::{env, fs};
 
     use super::*;
     use crate::{
@@ -81,8 +125,8 @@ mod wake_ups {
         support::child::{Child, role, say},
     };
 
-    /// How often the queue's thread went to sleep so far.
-    fn sleeps() -> u64 {
+    /// How often the queue's thread went to sleep so far, and how long it has worked, in hundredths of a second (proc_pid_stat(5)).
+    fn sleeps() -> (u64, u64) {
         let tasks = fs::read_dir("/proc/self/task").expect("Linux");
         let read = |task: &fs::DirEntry, name| fs::read_to_string(task.path().join(name)).unwrap_or_default();
         let mut queues = tasks.flatten().filter(|task| read(task, "comm").trim_end() == "tasklog-queue");
@@ -90,7 +134,10 @@ mod wake_ups {
         assert!(queues.next().is_none(), "one only");
         let status = read(&queue, "status");
         let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-        count.and_then(|count| count.trim().parse().ok()).expect("a number")
+        let sleeps = count.and_then(|count| count.trim().parse().ok()).expect("a number");
+        let stat = read(&queue, "stat");
+        let times = stat.rsplit(')').next().expect("a name").split_whitespace().skip(11).take(2);
+        (sleeps, times.map(|time| time.parse::<u64>().expect("a number")).sum())
     }
 
     #[test]
@@ -98,22 +145,30 @@ mod wake_ups {
         if !role("pace::wake_ups::child_is_idle") {
             return;
         }
+        let number = |name| env::var(name).expect("the parent says it").parse().expect("a number");
+        let (capacity, lines) = (number("CAPACITY"), number("LINES"));
         let log = Log::new();
-        let (queue, guard) = SharedQueue::builder().spawn(log.file()).expect("a thread can be made");
-        write(&queue, 1, 1000);
+        let builder = SharedQueue::builder().capacity_bytes(capacity);
+        let (queue, guard) = builder.spawn(log.file()).expect("a thread can be made");
+        write(&queue, 1, lines as u64);
         guard.flush(LATEST).expect("the file takes everything");
         holds_within(Duration::from_millis(200), || false);
         let before = sleeps();
         let began = Instant::now();
         holds_within(Duration::from_secs(2), || false);
-        let (slept, seconds) = (sleeps() - before, began.elapsed().as_secs_f64());
-        say(&format!("slept {slept} times in {seconds} s"));
-        assert!(slept as f64 <= 5.0 * seconds, "{slept} times in {seconds} s");
-        assert_eq!(log.settle(&queue, guard, 1000).lost, 0);
+        let (after, seconds) = (sleeps(), began.elapsed().as_secs_f64());
+        let (slept, worked) = (after.0 - before.0, after.1 - before.1);
+        say(&format!("slept {slept} times in {seconds} s, and has worked {worked} hundredths of a second"));
+        assert!(slept as f64 <= 5.0 * seconds && worked < 20, "{slept} times in {seconds} s, {worked}");
+        assert_eq!(log.settle(&queue, guard, lines as u64).lost, 0);
     }
 
     #[test]
     fn an_idle_queue_sleeps() {
-        Child::of_test("pace::wake_ups::child_is_idle").spawn().wait().assert_success();
+        // The last ones: so many lines that what threads are lent would pile up, were it not given back.
+        for (capacity, lines) in [(8 << 20, 1000), (1, 10), (64 * 1024, 20_000), (8 << 20, 300_000)] {
+            let child = Child::of_test("pace::wake_ups::child_is_idle").env("CAPACITY", capacity.to_string());
+            child.env("LINES", lines.to_string()).spawn().wait().assert_success();
+        }
     }
 }

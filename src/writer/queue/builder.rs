@@ -16,7 +16,7 @@ use crate::{Error, notice::Notice, sys, writer::handle::Handle};
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `spawn` is called"]
 pub struct SharedQueueBuilder {
-    options: Options,
+    pub(super) options: Options,
 }
 
 impl SharedQueueBuilder {

@@ -114,6 +114,12 @@ impl Ended {
     }
 }
 
+/// Makes lanes for so many bytes of lines, if there is memory for them.
+pub(super) fn lanes_of(capacity: usize) -> Option<Lanes> {
+    let shape = Shape::in_process(capacity);
+    Some(Lanes::new(Words::new(shape.len())?, shape))
+}
+
 /// Makes a queue.
 ///
 /// # Errors
@@ -139,9 +145,8 @@ impl Inner {
         outlet: Box<Outlet>,
         for_children: ForChildren,
     ) -> Option<Self> {
-        let shape = Shape::in_process(options.capacity);
-        let lanes = Lanes::new(Words::new(shape.len())?, shape);
-        let core = Core::new(mode, Room::new(options.capacity, &shape));
+        let lanes = lanes_of(options.capacity)?;
+        let core = Core::new(mode, Room::new(options.capacity, lanes.shape()));
         Some(Inner {
             options,
             core: Mutex::new(core),
@@ -201,7 +206,7 @@ impl Inner {
         let mut core = self.lock();
         core.accepted += count; // until a lane counts it
         if !core.first.is_turn_of(None) || !self.has_room(&mut core, lines.len(), kind) {
-            if kind.is_nested() {
+            if kind.is_nested() || self.lanes.is_interrupted() {
                 core.accepted -= count; // the side buffer counts it
                 self.cut.fetch_sub(u64::from(was_cut), Ordering::Relaxed);
                 drop(core);

@@ -217,7 +217,8 @@ impl Outlet {
         drop(core);
         // The clock first: what comes into the lanes or the side buffer only now has a later stamp, and so has all that depends on it.
         if bytes.is_empty() && (pace > Pace::Full || queue.has_full_batch() || has_large) {
-            queue.lanes.number(shape::URGENT).swap(0, Ordering::Acquire); // before the look: it sees the line
+            let urgent = queue.lanes.number(shape::URGENT);
+            let is_urgent = urgent.swap(0, Ordering::Acquire) > 0; // before the look: it sees the line
             self.local.look(&queue.lanes);
             self.next_of_side(queue);
             let large = queue.lock().large.as_ref().map(|(stamp, _)| *stamp);
@@ -225,6 +226,9 @@ impl Outlet {
             let to = large.into_iter().chain(side).min().unwrap_or(u64::MAX);
             bytes.shrink_to(2 * LARGEST_BATCH); // what a long line has made larger
             self.main_to = self.local.gather(&queue.lanes, to, LARGEST_BATCH, &mut bytes);
+            if is_urgent && self.main_to < self.local.looked_at() {
+                urgent.store(1, Ordering::Release); // it may be among those that are left
+            }
             if bytes.is_empty() {
                 self.take_large(queue, &mut bytes);
             }

@@ -15,7 +15,13 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::{core::Mode, duty, inner::Inner, outlet::Outlet, waiting::Limit};
+use super::{
+    core::Mode,
+    duty,
+    inner::{self, Inner},
+    outlet::Outlet,
+    waiting::Limit,
+};
 use crate::{
     error::{Trouble, report},
     sys,
@@ -30,6 +36,9 @@ const SLICE: Duration = Duration::from_millis(50);
 
 /// As for any other allocation: a process that has none left ends.
 const HAS_MEMORY: &str = "there is no memory for a queue";
+
+/// The capacity of a child's queue that can't have its parent's.
+const SMALL: usize = 4096;
 
 static QUEUES: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
 
@@ -191,7 +200,10 @@ impl Inner {
             (None, Ok(parents)) => parents.in_child(),
             (None, Err(_)) => Outlet::new(Box::new(Busy)),
         };
-        let options = self.options.clone();
+        let mut options = self.options.clone();
+        if inner::lanes_of(options.capacity).is_none() {
+            options.capacity = SMALL; // a limit of the child's own, say
+        }
         Inner::new(options, Mode::Direct, Box::new(outlet), self.for_children.clone()).expect(HAS_MEMORY)
     }
 

@@ -146,7 +146,7 @@ impl Inner {
             return Next::Turn(Pace::Quiet);
         }
         self.set_state(protocol::LINGERS);
-        if self.is_pressing(core) {
+        if self.is_pressing(core) && (self.has_lines(core) || core.is_flush_wanted()) {
             self.set_state(protocol::AWAKE);
             return Next::Turn(Pace::All);
         }
@@ -176,7 +176,7 @@ impl Inner {
         core.want_flush(mark);
         let mode = core.mode;
         drop(core);
-        self.wake_if_needed(true);
+        self.wake(); // in any case: a signal may have interrupted a log call that was about to
         (mark, mode)
     }
 
@@ -291,7 +291,7 @@ impl Inner {
             core.want_flush(mark);
         }
         drop(core);
-        self.wake_if_needed(true);
+        self.wake();
     }
 
     /// Ends the queue: the writer's thread, when everything is written. Returns whether that was done within the limit.

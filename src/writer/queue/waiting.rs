@@ -13,6 +13,9 @@ use crate::writer::LineKind;
 /// How long somebody waits at a time. Longer, and a process that was stopped (SIGSTOP) would take that for a stall.
 pub(super) const SLICE: Duration = Duration::from_millis(50);
 
+/// How long somebody waits at a time who writes too.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// Who has waited so long goes before those who come later.
 pub(super) const FIRST_AFTER: Duration = Duration::from_millis(100);
 
@@ -49,9 +52,13 @@ impl Inner {
             }
             if core.mode == Mode::Direct {
                 core.without(|| self.see_off(left.min(self.options.patience())));
+                if !self.has_room(core, bytes, kind) {
+                    core.wait(&self.room, left.min(PAUSE)); // somebody else holds what is missing
+                    core.is_stalled |= patience.look(core.progress);
+                }
                 continue;
             }
-            self.wake_if_needed(true);
+            self.wake(); // in any case: a signal may have interrupted a log call that was about to
             core.wait(&self.room, left.min(SLICE));
             core.is_stalled |= patience.look(core.progress);
         };
@@ -74,7 +81,7 @@ impl Inner {
             if is_over(&core) {
                 break true;
             }
-            self.wake_if_needed(true);
+            self.wake(); // as above
             let left = match limit {
                 Limit::Time(limit) => limit.saturating_sub(began.elapsed()),
                 Limit::Progress(_) if core.is_stalled || own_patience.is_over() => Duration::ZERO,

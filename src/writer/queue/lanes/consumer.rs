@@ -104,7 +104,7 @@ impl Cursor {
     ///
     /// That can't be.
     pub(in crate::writer) fn look(&mut self, end: u64, base: u64, shape: &Shape) -> Result<(), Flaw> {
-        let most = (shape.blocks * shape.block) as u64;
+        let most = shape.blocks as u64 * shape.block as u64;
         if end < self.end || end & 7 != 0 || end - self.position > most + shape.block as u64 {
             let (before, taken) = (self.end, self.position);
             return Err(Flaw::Nonsense(format!(
@@ -159,6 +159,9 @@ impl Cursor {
         into.extend_from_slice(bytes);
         self.next = None;
         self.at += whole;
+        if self.at == self.fetched.len() && self.fetched.capacity() > 2 * FETCH {
+            (self.fetched, self.at) = (Vec::new(), 0); // a long line has made it larger
+        }
         self.position += whole as u64;
         self.lines = self.lines.wrapping_add(lines);
         self.bytes = self.bytes.wrapping_add(len as u64);
@@ -175,7 +178,6 @@ impl Cursor {
     fn fetch_more(&mut self, source: &impl Source, len: usize) -> Result<(), Flaw> {
         self.fetched.drain(..self.at);
         self.at = 0;
-        self.fetched.shrink_to(2 * FETCH.max(len)); // what a long entry has made larger
         while self.fetched.len() < len.max(FETCH) && self.fetched_to < self.end {
             self.find_block(source)?;
             let room = (len.max(FETCH) - self.fetched.len()) as u64;

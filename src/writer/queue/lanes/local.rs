@@ -36,7 +36,7 @@ impl Source for Lanes {
 pub(in crate::writer) struct Local {
     cursors: Vec<Cursor>,
     merge: Merge,
-    /// What the clock said at the last look.
+    /// The last stamp before the last look.
     looked_at: u64,
 }
 
@@ -67,7 +67,8 @@ impl Streams for Reading<'_> {
 impl Local {
     /// Looks what there is: reads the clock, then where the lanes end.
     pub(in crate::writer) fn look(&mut self, lanes: &Lanes) {
-        self.looked_at = stamp::before_looking();
+        // One less: what is logged only now may have the same stamp, where the clock has large steps.
+        self.looked_at = stamp::before_looking() - 1;
         protocol::between_reads(); // as in `protocol::wakes`, between a line and whatever its thread does next
         self.cursors.resize_with(lanes.used(), Cursor::default);
         for (number, cursor) in self.cursors.iter_mut().enumerate() {
@@ -75,6 +76,11 @@ impl Local {
             let base = lanes.slot(number, shape::BASE).load(Acquire);
             cursor.look(end, base, lanes.shape()).expect(SOUND);
         }
+    }
+
+    /// The last stamp of lines that were surely there at the last look.
+    pub(in crate::writer) fn looked_at(&self) -> u64 {
+        self.looked_at
     }
 
     /// Appends lines that were there at the look, of all lanes in their order, not those with stamps after `to`, until `most` bytes are

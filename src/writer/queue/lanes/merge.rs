@@ -1,13 +1,16 @@
 //! The lines of all lanes in one order.
 //!
 //! Each entry has a stamp of a clock that is the same for all threads. The writer reads the clock, then where the lanes end, and takes
-//! entries with stamps up to what the clock said, the smallest first. So a line that was logged after another one's log call had
+//! entries with stamps below what the clock said, the smallest first. So a line that was logged after another one's log call had
 //! returned comes behind it, also on another thread:
 //!
 //! - Both are there at the look: then the second has the larger stamp, as its producer read the clock after the first had
 //!   published.
 //! - Only the second is there. Then the first was published after the look at its lane, and so after the writer had read the clock. The
-//!   second's stamp is later than that: it isn't taken yet.
+//!   second's stamp is that or later: it isn't taken yet.
+//!
+//! (Where the clock has steps so large that a line, its log call's return, another thread and that one's line fit into one, lines of two
+//! lanes with the same stamp may change places. A step has 1 ns on x86-64, up to some 50 ns on other machines.)
 //!
 //! It may stop at any entry, and look anew: the same holds. In a lane the order is that of the lane, whatever its stamps say.
 

@@ -92,9 +92,9 @@ fn memory_that_is_used_again_was_read() {
             move || {
                 let mut taken = 0;
                 for line in [
-                    b"1 is a line of 30 characters.\n",
-                    b"2 is a line of 30 characters.\n",
-                    b"3 is a line of 30 characters.\n",
+                    b"1 is a line of 48 characters with its line feed\n",
+                    b"2 is a line of 48 characters with its line feed\n",
+                    b"3 is a line of 48 characters with its line feed\n",
                 ] {
                     let mut room = room.lock().expect("no panic");
                     if !lanes.has_room(&mut room, line.len(), LineKind::default()) {
@@ -111,9 +111,8 @@ fn memory_that_is_used_again_was_read() {
         read(&mut local, &lanes, &mut out);
         let taken = producer.join().expect("no panic");
         read(&mut local, &lanes, &mut out);
-        let all =
-            "1 is a line of 30 characters.\n2 is a line of 30 characters.\n3 is a line of 30 characters.\n";
-        assert_eq!(String::from_utf8_lossy(&out), all[..30 * taken]);
+        let all = "1 is a line of 48 characters with its line feed\n2 is a line of 48 characters with its line feed\n3 is a line of 48 characters with its line feed\n";
+        assert_eq!(String::from_utf8_lossy(&out), all[..48 * taken]);
     });
 }
 

@@ -10,7 +10,7 @@ use crossbeam_utils::CachePadded;
 
 use super::{
     protocol,
-    room::Room,
+    room::{self, RESERVED, Room},
     shape::{self, Shape},
     threads,
 };
@@ -140,10 +140,17 @@ impl Lanes {
         let needed = lines.len().saturating_sub(lane.granted);
         room.grant(needed);
         let spare = if takes_spare { room.spare(self.used(), self.shape.block) } else { 0 };
+        let spare = spare.saturating_sub(lane.granted.saturating_sub(lines.len())); // what it has already
         room.grant(spare);
         lane.granted += needed + spare;
         lane.append(self, number, lines, count);
         true
+    }
+
+    /// Returns whether a log call of this thread has its lane: then a signal has interrupted it there.
+    pub(in crate::writer) fn is_interrupted(&self) -> bool {
+        let thread = threads::number();
+        self.lanes[self.mine()].holder() == Some(thread)
     }
 
     /// Locks a lane, or, while that is held, another one: the stamps have the lines of a thread in order all the same.
@@ -179,17 +186,23 @@ impl Lanes {
 
     /// Holds a lane, as an interrupted log call does.
     #[cfg(all(test, not(tasklog_loom)))]
+    pub(in crate::writer) fn hold_mine(&self) -> impl Drop + use<'_> {
+        self.hold(self.mine())
+    }
+
+    /// The same for a lane by its number.
+    #[cfg(all(test, not(tasklog_loom)))]
     pub(super) fn hold(&self, number: usize) -> impl Drop + use<'_> {
         self.lanes[number].try_lock(threads::number()).expect("nobody holds it")
     }
 
     /// Returns whether so many bytes of such lines may go in, with what other lanes don't need.
     pub(in crate::writer) fn has_room(&self, room: &mut Room, bytes: usize, kind: LineKind) -> bool {
-        let has = |room: &Room| {
-            let blocks =
-                if room.is_too_large(bytes) { 0 } else { shape::entry(bytes).div_ceil(self.shape.block) };
-            room.has(bytes, kind) && blocks <= room.blocks()
-        };
+        // Short lines must not use up the memory that others have reserved.
+        let kept = if room::beyond(kind) > 0 { 0 } else { 2 * RESERVED / self.shape.block };
+        let blocks =
+            if room.is_too_large(bytes) { 0 } else { shape::entry(bytes).div_ceil(self.shape.block) + kept };
+        let has = |room: &Room| room.has(bytes, kind) && blocks <= room.blocks();
         has(room) || {
             self.take_back(room);
             has(room)
@@ -237,7 +250,7 @@ impl Lanes {
 
     /// The number of this thread's lane.
     #[inline]
-    fn mine(&self) -> usize {
+    pub(super) fn mine(&self) -> usize {
         threads::number() as usize & (self.lanes.len() - 1)
     }
 }
@@ -321,8 +334,8 @@ impl Lane {
             self.taken = taken;
         }
         let block = lanes.shape.block as u64;
-        // The reader that has read one to its end goes on at `BASE`.
-        while self.ahead < self.blocks && self.taken >= self.begin + block {
+        // Not the one that ends where it was taken to: the reader may be about to ask which block comes behind it.
+        while self.ahead < self.blocks && self.taken > self.begin + block {
             self.give_back_first(lanes, room);
             self.begin += block;
         }

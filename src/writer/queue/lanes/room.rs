@@ -100,6 +100,6 @@ impl Room {
 
     /// Returns whether half of it is in use.
     pub(in crate::writer) fn is_half_full(&self) -> bool {
-        self.granted >= self.capacity / 2
+        self.granted > self.capacity / 2
     }
 }

@@ -94,7 +94,7 @@ impl Shape {
 
     /// Returns the size of all.
     pub(in crate::writer) fn len(&self) -> usize {
-        self.begin() + self.blocks * self.block
+        self.begin().saturating_add(self.blocks.saturating_mul(self.block))
     }
 
     /// The number that says where a chain begins: at a position that is a multiple of the block's size.

@@ -195,3 +195,58 @@ fn lines_of_level_error_have_lanes_however_small_the_queue_is() {
     let (_, mut empty) = small(1, 4096);
     assert!(lanes.has_room(&mut empty, 1 << 20, PLAIN) && empty.is_too_large(1 << 20), "it passes alone");
 }
+
+#[test]
+fn a_block_that_ends_where_it_was_read_to_is_kept_until_the_next_one_is_found() {
+    let (lanes, mut room) = small(1 << 20, 64);
+    let line = [&[b'x'; 47][..], b"\n"].concat(); // its entry fills a block
+    let long = [&[b'y'; 200][..], b"\n"].concat();
+    let (mut local, mut out) = (Local::default(), Vec::new());
+    assert!(lanes.append_near(0, &mut room, &line, 1, true));
+    local.look(&lanes); // it ends with the first block
+    assert!(lanes.append_near(0, &mut room, &line, 1, true)); // in the second
+    local.gather(&lanes, u64::MAX, usize::MAX, &mut out);
+    local.look(&lanes); // it ends with the second, and begins with the first
+    assert!(lanes.append_near(0, &mut room, &long, 1, true)); // would use the first block again
+    local.gather(&lanes, u64::MAX, usize::MAX, &mut out);
+    out.extend(read(&lanes, &mut local, usize::MAX).0);
+    assert_eq!(out, [line.clone(), line, long].concat());
+}
+
+#[test]
+fn what_a_lane_is_granted_does_not_pile_up() {
+    let capacity = 1 << 20;
+    let (lanes, mut room) = small(capacity, 4096);
+    let (mut local, line) = (Local::default(), [&[b'x'; 99][..], b"\n"].concat());
+    for n in 1..=100_000 {
+        assert!(log(&lanes, &mut room, 0, &line));
+        if n % 100 == 0 {
+            room.give_back(read(&lanes, &mut local, usize::MAX).0.len());
+            assert!(!room.is_half_full(), "after {n} lines, with none in the queue: {room:?}");
+        }
+    }
+    lanes.take_back(&mut room);
+    assert!(room.is_empty());
+}
+
+#[test]
+fn short_lines_leave_the_memory_that_is_reserved() {
+    let (lanes, mut room) = small(64 * 1024, 4096);
+    while log(&lanes, &mut room, 0, b"\n") {}
+    let error = LineKind(LineKind::URGENT);
+    for _ in 0..60 {
+        assert!(lanes.has_room(&mut room, 1000, error));
+        assert!(lanes.append_near(1, &mut room, &[&[b'x'; 999][..], b"\n"].concat(), 1, false));
+    }
+}
+
+#[test]
+fn a_signal_handler_knows_that_it_has_interrupted_its_thread_in_a_lane() {
+    let (lanes, _) = small(1 << 16, 4096);
+    assert!(!lanes.is_interrupted());
+    let held = lanes.hold(lanes.mine());
+    assert!(lanes.is_interrupted());
+    thread::scope(|scope| assert!(!scope.spawn(|| lanes.is_interrupted()).join().expect("no panic")));
+    drop(held);
+    assert!(!lanes.is_interrupted());
+}
