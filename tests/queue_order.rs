@@ -43,7 +43,7 @@ fn play(name: &str, limit: Duration, capacity: usize, scene: Scene) {
         let noise = assert_in_order(&log, scene.count);
         assert_eq!(report.written, scene.count + noise);
         assert!(noise >= scene.crowd as u64, "{noise} lines are no crowd");
-        assert!(scene.noise == 0 || noise > scene.count, "{noise} lines are no noise");
+        assert!(scene.noise == 0 || noise > scene.count / 10, "{noise} lines are no noise");
     });
 }
 
