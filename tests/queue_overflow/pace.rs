@@ -104,7 +104,8 @@ fn an_error_behind_more_than_one_write_is_written_at_once() {
     };
     let mut delays: Vec<Duration> = (0..10).map(delay).collect();
     delays.sort_unstable();
-    assert!(delays[2] < Duration::from_millis(8), "{delays:?}");
+    // Those that wait for company take 20 ms, all of them.
+    assert!(delays[0] < Duration::from_millis(12), "{delays:?}");
 }
 
 #[test]
