@@ -149,9 +149,9 @@ fn child_is_shut_down_with_a_sink_that_hangs() {
     assert!(took < limit + Duration::from_millis(500), "{took:?}");
     assert_exact(report, 10_000);
     assert!(report.written > 0 && report.pending > 0 && report.dropped > 0, "{report:?}");
-    let log = std::fs::read_to_string(log_path()).expect("the log is there");
+    let text = std::fs::read_to_string(log_path()).expect("the log is there");
     // What the queue itself says of lost lines is no line of anybody's.
-    let in_file = log.lines().filter(|line| !line.starts_with("[-] [tracing_tasklog] ")).count() as u64;
+    let in_file = text.lines().filter(|line| !line.starts_with("[-] [tracing_tasklog] ")).count() as u64;
     assert_eq!(report.written, in_file, "{report:?}");
     let began = Stopwatch::start();
     log(0, 10_001);
